@@ -1,0 +1,82 @@
+# `make` lists the targets. Everything runs in .venv, which `make env` makes from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+EXTRAS := mlflow,onnx,phantom,dev
+
+# The bundle's own commands run from the bundle root, so paths given to them are absolute.
+BUNDLE := cd bundle && "$(CURDIR)/$(RUN)" -m monai.bundle
+DEMO := $(CURDIR)/demo
+DEMO_RUN := --dataset_dir "$(DEMO)/cohort" --output_dir "$(DEMO)/run" --cache_dir "$(DEMO)/cache" --epochs 8 --beta_epochs 4
+TRAIN := --config_file configs/train.yaml $(DEMO_RUN)
+EVALUATE := --config_file "['configs/train.yaml','configs/evaluate.yaml']" $(DEMO_RUN)
+
+EXPORT := --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.json
+ONNX := {'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image':{0:'batch'},'pred':{0:'batch'}}, \
+	'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-all lint format bench export tables clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+env: $(VENV)/installed ## Make or update .venv with the pinned versions
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "Expected Python 3.11 or newer, found $$($(PYTHON) --version); use make PYTHON=..." >&2; exit 1; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes demo/
+	@echo "[1/5] Phantom cohort: synthetic scans, no patients"
+	@$(RUN) -m scripts.data.phantom "$(DEMO)/cohort" --subjects=24 --modalities=t1ce > /dev/null
+	@echo "[2/5] Training (resumes where it was stopped)"
+	@$(BUNDLE) run training $(TRAIN)
+	@echo "[3/5] Evaluation on the test subjects, beside baselines that need no model"
+	@$(BUNDLE) run evaluating $(EVALUATE) --bootstrap_samples 200
+	@echo "[4/5] A scan the model has not seen"
+	@$(RUN) -m scripts.data.phantom "$(DEMO)/new" --subjects=1 --tumour_fraction=1 --seed=1 --modalities=t1ce > /dev/null
+	@echo "[5/5] Inference"
+	@$(BUNDLE) run inference --config_file configs/inference.json --model_dir "$(DEMO)/run" --synthetic true \
+		--dataset_dir "$(DEMO)/new" --output_dir "$(DEMO)/maps" --overwrite true
+	@echo
+	@echo "Done. The scans are synthetic: the pictures show that everything works, not how well."
+	@echo "  maps        $(DEMO)/maps/Phantom_001/*.nii.gz"
+	@echo "  scores      $(DEMO)/maps/scores.csv, and slice by slice $(DEMO)/maps/Phantom_001/Phantom_001_result.json"
+	@echo "  pictures    $(DEMO)/maps/Phantom_001/Phantom_001_overview.png"
+	@echo "  training    $(DEMO)/run/training.png, $(DEMO)/run/history.csv"
+	@echo "  evaluation  $(DEMO)/run/evaluation/metrics.csv, $(DEMO)/run/evaluation/detection.png"
+
+test: env ## Run the default test suite
+	$(RUN) -m pytest
+
+test-all: env ## Run every test, the slow ones too
+	$(RUN) -m pytest -m "slow or not slow"
+
+lint: env ## Check style and types
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+format: env ## Format the code and mend what ruff can mend
+	$(RUN) -m ruff check --fix
+	$(RUN) -m ruff format
+
+bench: env ## Measure speed and memory of inference; writes benchmarks/latest.json
+	$(RUN) -m benchmarks.run
+
+export: env ## Export the shipped weights to TorchScript and ONNX, in bundle/models
+	$(BUNDLE) ckpt_export network_def --filepath models/model.ts $(EXPORT)
+	$(BUNDLE) onnx_export network_def --filepath models/model.onnx $(EXPORT) \
+		--use_trace True --converter_kwargs "$(ONNX)"
+
+tables: env ## Write the results tables in the docs anew from bundle/docs/results
+	$(RUN) -m scripts.report.tables README.md bundle/docs/README.md
+
+clean: ## Remove the demo, exports and caches; .venv and runs stay
+	rm -rf demo build dist bundle/*.egg-info bundle/models/*.ts bundle/models/*.onnx
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find bundle tests -name __pycache__ -type d -prune -exec rm -rf {} +
