@@ -1,0 +1,1 @@
+"""Files to slices: data lists, splits, preprocessing, slice cache, phantoms."""
