@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.data import sources
+from scripts.data.phantom import generate_cohort
+from scripts.errors import InputError
+from tests.heads import save_scan
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(generate_cohort, resolution_mm=4.0, slice_mm=8.0, progress=False)
+    monkeypatch.setattr(sources, "generate_cohort", small)
+
+
+def test_phantoms_stand_in_for_a_missing_folder(coarse, tmp_path, caplog):
+    folder = str(tmp_path / "phantoms")
+    scans = sources.scans_or_phantoms(folder, folder, ["t1ce", "flair"], subjects=2)
+    assert [scan["case"] for scan in scans] == ["Phantom_001", "Phantom_002"]
+    assert [Path(path).name for path in scans[0]["image"]] == [
+        "Phantom_001_t1ce.nii.gz",
+        "Phantom_001_flair.nii.gz",
+    ]
+    assert all(Path(scan["label"]).is_file() for scan in scans)
+    assert "SYNTHETIC" in caplog.text
+    again = sources.scans_or_phantoms(folder + "/../phantoms", folder, ["t1ce", "flair"], subjects=2)
+    assert [scan["case"] for scan in again] == [scan["case"] for scan in scans]
+
+
+def test_the_folder_of_the_user_is_left_as_it_is(tmp_path, caplog):
+    save_scan(tmp_path / "mine" / "one.nii.gz", np.ones((3, 3, 3), np.uint8), np.eye(4))
+    table = tmp_path / "aliases.csv"
+    table.write_text("name,patient\none,Anna\n")
+    phantoms = tmp_path / "phantoms"
+    (scan,) = sources.scans_or_phantoms(
+        str(tmp_path / "mine"), str(phantoms), "t1ce", layout="folder", aliases=str(table)
+    )
+    assert (scan["case"], scan["patient"]) == ("one", "Anna")
+    assert not phantoms.exists()
+    assert "SYNTHETIC" not in caplog.text
+
+
+def test_a_missing_folder_is_an_error_and_no_phantom(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        sources.scans_or_phantoms(str(tmp_path / "typo"), str(tmp_path / "phantoms"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_split_is_made_once(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in "abcdef":
+        save_scan(tmp_path / "scans" / f"{name}.nii.gz", generator.random((3, 3, 3)), np.eye(4))
+    scans = sources.scans_or_phantoms(str(tmp_path / "scans"), str(tmp_path / "phantoms"))
+    file = tmp_path / "run" / "split.json"
+    first = sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3)
+    content = json.loads(file.read_text())
+    second = sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3)
+    assert first == second
+    assert json.loads(file.read_text()) == content
+    sides = [first.training, first.validation, first.test]
+    assert sorted(scan["case"] for side in sides for scan in side) == list("abcdef")
