@@ -1,0 +1,1 @@
+"""Tensors to tensors: attention and the Bayesian VAE; nothing here knows of files."""

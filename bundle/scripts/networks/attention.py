@@ -1,0 +1,89 @@
+"""Multi-head self-attention over the positions of a feature map (arXiv 2504.15562, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks import CrossAttentionBlock
+from torch import nn
+
+from scripts.networks.softmax_attention import blocked_attention, worth_blocks
+
+
+class SpatialAttention(nn.Module):
+    """Residual multi-head scaled dot-product attention, ``x + attention(norm(x))``, on (B, C, H, W).
+
+    Queries come from every position. Keys and values come from every position too (``key_grid=None``,
+    the paper's attention), or from the map averaged down to at most ``key_grid`` x ``key_grid``: the
+    weights are the same, the cost is linear in the number of positions.
+
+    MONAI's ``CrossAttentionBlock`` does the attention. Its tokens are (B, N, C), so queries, keys and
+    values have their channels contiguous; fed with the channel-strided output of a 1 x 1 convolution,
+    PyTorch's CPU kernel is about ten times slower. On one CPU thread, without gradients, large maps go
+    through :func:`blocked_attention` instead: the same numbers in less than half the time.
+
+    Args:
+        channels: channels of the feature map, divisible by ``heads``.
+        heads: number of attention heads.
+        size: side of the feature map, pixels.
+        key_grid: largest side of the grid of keys and values; None for no averaging.
+        dropout: dropout rate of the block's output. (Not MONAI's own: its fused path drops at inference too.)
+    """
+
+    def __init__(
+        self, channels: int, heads: int, size: int, key_grid: int | None = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(
+                f"Expected channels divisible by heads, got {channels} and {heads}; change heads."
+            )
+        pool = 1 if key_grid is None else max(1, size // key_grid)
+        self.norm = nn.GroupNorm(min(8, channels), channels)
+        self.pool: nn.Module = nn.AvgPool2d(pool) if pool > 1 else nn.Identity()
+        self.attention = CrossAttentionBlock(channels, heads, qkv_bias=True, use_flash_attention=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the attended map, same shape as ``image`` (B, C, H, W)."""
+        batch, channels, height, width = image.shape
+        normed = self.norm(image)
+        tokens = normed.flatten(2).transpose(1, 2)
+        context = self.pool(normed).flatten(2).transpose(1, 2)
+        attended = self.dropout(self._attend(tokens, context))
+        return image + attended.transpose(1, 2).reshape(batch, channels, height, width)
+
+    def _attend(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Return the attention of ``tokens`` (B, N, C) over ``context`` (B, M, C), (B, N, C)."""
+        # A compiled or traced graph keeps MONAI's one operator.
+        if torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return self.attention(tokens, context)
+        return self._attend_eagerly(tokens, context)
+
+    @torch.jit.unused
+    def _attend_eagerly(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        block = self.attention
+        if torch.is_grad_enabled() or not worth_blocks(tokens, context):
+            return block(tokens, context)
+        query, key, value = (
+            block.input_rearrange(layer(source))
+            for layer, source in ((block.to_q, tokens), (block.to_k, context), (block.to_v, context))
+        )
+        return block.out_proj(block.out_rearrange(blocked_attention(query, key, value)))
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def attention_weights(self, image: torch.Tensor, queries: int) -> torch.Tensor:
+        """Return the attention rows (B, heads, N, keys) of N = ``queries`` positions spread over ``image``.
+
+        The fused kernel never forms them; computing all rows at 64 x 64 would take 0.5 GB a slice.
+        """
+        normed = self.norm(image)
+        tokens = normed.flatten(2).transpose(1, 2)
+        # Not every n-th position: n may be the width, and all of them lie in one column then.
+        positions = tokens.shape[1]
+        chosen = torch.linspace(0, positions - 1, min(queries, positions)).round().long()
+        query = self.attention.input_rearrange(self.attention.to_q(tokens[:, chosen]))
+        key = self.attention.input_rearrange(
+            self.attention.to_k(self.pool(normed).flatten(2).transpose(1, 2))
+        )
+        return torch.softmax(query @ key.transpose(-1, -2) * self.attention.scale, dim=-1)
