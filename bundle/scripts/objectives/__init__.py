@@ -1,0 +1,1 @@
+"""Training objectives: the evidence lower bound and its schedule."""
