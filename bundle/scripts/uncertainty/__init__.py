@@ -1,0 +1,1 @@
+"""From a network to maps: latent draws, variance decomposition, scores."""

@@ -1,0 +1,50 @@
+"""The maps inside a prediction volume, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from scripts.options import Option
+
+
+class MapName(Option):
+    """Maps written for a scan, in the order of the channels of ``pred``."""
+
+    TOTAL_UNCERTAINTY = "total_uncertainty"
+    """Epistemic + aleatoric variance, normalised intensity^2."""
+    ANOMALY = "anomaly"
+    """The pixel score, see ``uncertainty.scores.Score``."""
+    EPISTEMIC = "epistemic"
+    """Variance of the K reconstructions, normalised intensity^2."""
+    ALEATORIC = "aleatoric"
+    """Variance the decoder predicts, normalised intensity^2."""
+    RECONSTRUCTION = "reconstruction"
+    """Mean reconstruction of the first modality, in the scan's own units."""
+
+
+CHANNEL = {name: channel for channel, name in enumerate(MapName)}
+"""Channel of ``pred`` that holds each map."""
+
+
+class SelectMapd(MapTransform):
+    """Keep one map of a prediction volume, (M, X, Y, Z) to (1, X, Y, Z); for servers that show one.
+
+    Args:
+        keys: predictions.
+        name: a :class:`MapName`, or ``mask``, which is made from the anomaly map.
+    """
+
+    def __init__(self, keys: KeysCollection, name: str = MapName.ANOMALY) -> None:
+        super().__init__(keys)
+        self.channel = CHANNEL[MapName.ANOMALY if name == "mask" else MapName(name)]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return ``data`` with one channel of each prediction."""
+        output = dict(data)
+        for key in self.key_iterator(output):
+            output[key] = output[key][self.channel : self.channel + 1]
+        return output

@@ -1,0 +1,85 @@
+"""Eager, TorchScript and ONNX give the same maps for any batch."""
+
+import io
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from small_networks import small_images, small_mapper
+
+from scripts.uncertainty.mapper import AnomalyMapper
+
+BATCHES = (1, 3)
+KEY_GRIDS = [None, 4]
+
+
+def assert_same(output, expected):
+    np.testing.assert_allclose(np.asarray(output), expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def one_attention(key_grid):
+    """A mapper that takes seconds less to compile."""
+    return small_mapper(
+        key_grid=key_grid,
+        image_size=64,
+        channels=(8, 16),
+        encoder_attention=(1,),
+        decoder_attention=(1,),
+    )
+
+
+def export(mapper, images):
+    file = io.BytesIO()
+    torch.onnx.export(
+        mapper,
+        (images,),
+        file,
+        input_names=["image"],
+        output_names=["pred"],
+        dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
+        dynamo=False,
+    )
+    return onnxruntime.InferenceSession(file.getvalue())
+
+
+@pytest.mark.parametrize("key_grid", KEY_GRIDS)
+def test_torchscript(key_grid):
+    mapper = one_attention(key_grid)
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(mapper), file)
+    file.seek(0)
+    scripted = torch.jit.load(file)
+    for batch in BATCHES:
+        images = small_images(batch, size=64)
+        # Without gradients, the eager network of 32 x 32 positions takes another route on one thread.
+        with torch.no_grad():
+            assert_same(scripted(images), mapper(images))
+        assert_same(scripted(images).detach(), mapper(images))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("key_grid", KEY_GRIDS)
+def test_onnx(key_grid, gradients):
+    mapper = one_attention(key_grid)
+    with torch.set_grad_enabled(gradients):
+        session = export(mapper, small_images(2, size=64))
+    for batch in BATCHES:
+        images = small_images(batch, size=64)
+        assert_same(session.run(None, {"image": images.numpy()})[0], mapper(images))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("key_grid", [None, 16])
+def test_all_runtimes_at_full_size(key_grid):
+    mapper = AnomalyMapper(key_grid=key_grid).eval()
+    torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
+    with torch.no_grad():
+        session, scripted = export(mapper, small_images(2, size=128)), torch.jit.script(mapper)
+        for batch in BATCHES:
+            images = small_images(batch, size=128)
+            expected = mapper(images)
+            assert_same(scripted(images), expected)
+            assert_same(session.run(None, {"image": images.numpy()})[0], expected)
