@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: the measurements of detection, and the thresholds that come from normal slices."""

@@ -1,0 +1,234 @@
+"""Thresholds and normal ranges from lesion-free validation slices, stored beside the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scripts import __version__
+from scripts.errors import InputError
+from scripts.evaluation.checks import check_finite, check_fraction
+from scripts.evaluation.quantiles import StreamingQuantile
+
+BANDS = 10
+
+
+@dataclass(frozen=True)
+class LevelBand:
+    """Slice scores of normal slices in one tenth of the brain's extent; None where there is no slice."""
+
+    low: float
+    """Lowest level, included."""
+    high: float
+    """Highest level, excluded (included in the last band)."""
+    slices: int
+    """Normal slices in the band."""
+    percentile_5: float | None
+    median: float | None
+    percentile_95: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds of one combination of weights, score, alpha and latent draws, and where they come from.
+
+    A pixel or slice is marked when its value is strictly above the threshold.
+    """
+
+    weights_sha256: str
+    """SHA-256 of the weights file, hexadecimal."""
+    score: str
+    """Config value of the anomaly score."""
+    alpha: float
+    """Weight of the mixed image-level score."""
+    samples: int
+    """Number K of latent draws."""
+    seed: int
+    """Seed of the latent draws."""
+    slice_threshold: float
+    """Quantile of the slice scores of normal slices."""
+    pixel_threshold: float
+    """Quantile of the anomaly map over the foreground of normal slices."""
+    slice_quantile: float
+    pixel_quantile: float
+    slices: int
+    """Normal slices measured."""
+    patients: int
+    """Patients they come from."""
+    source: str
+    """Which data: data set, modality and side of the split, in words."""
+    created: str
+    """ISO 8601, UTC."""
+    version: str
+    """Version of this package."""
+    normal_range: tuple[LevelBand, ...]
+    """Slice scores of normal slices by level, lowest band first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data, without NaN."""
+        return asdict(self) | {"normal_range": [asdict(band) for band in self.normal_range]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
+        """Return the calibration that :meth:`to_json` wrote.
+
+        Raises:
+            InputError: an entry is missing, unknown, or a threshold that is no finite number.
+        """
+        _check_keys(data, cls, "calibration")
+        for band in data["normal_range"]:
+            _check_keys(band, LevelBand, "calibration normal_range")
+        for name in ("slice_threshold", "pixel_threshold", "alpha"):
+            value = data[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InputError(f"Expected a finite number for {name} in the calibration, got {value!r}.")
+        return cls(**{**data, "normal_range": tuple(LevelBand(**band) for band in data["normal_range"])})
+
+    def matches(self, weights_sha256: str, score: str, alpha: float, samples: int, seed: int) -> str | None:
+        """Return None when the thresholds hold for these settings, else a sentence that says why not."""
+        given = {"score": _config_value(score), "samples": samples, "seed": seed}
+        differing = [
+            f"{name} {getattr(self, name)} (given {value})"
+            for name, value in given.items()
+            if getattr(self, name) != value
+        ]
+        if not math.isclose(self.alpha, alpha, rel_tol=1e-9, abs_tol=1e-12):
+            differing.append(f"alpha {self.alpha} (given {alpha})")
+        if self.weights_sha256 != weights_sha256:
+            differing.append(f"weights {self.weights_sha256[:12]} (given {weights_sha256[:12]})")
+        return f"calibrated for {', '.join(differing)}; calibrate these settings first" if differing else None
+
+
+def calibrate(
+    slice_scores: ArrayLike,
+    levels: ArrayLike,
+    patients: ArrayLike,
+    pixel_values: Iterable[ArrayLike],
+    *,
+    weights_sha256: str,
+    score: str,
+    alpha: float,
+    samples: int,
+    seed: int,
+    source: str,
+    slice_quantile: float = 0.95,
+    pixel_quantile: float = 0.99,
+    created: str | None = None,
+    version: str = __version__,
+) -> Calibration:
+    """Take thresholds and normal ranges from lesion-free validation slices.
+
+    Args:
+        slice_scores: (N,) scores of lesion-free slices, finite.
+        levels: (N,) level of each slice, 0 to 1.
+        patients: (N,) patient id of each slice.
+        pixel_values: anomaly values of the foreground pixels of these slices, in pieces of any shape,
+            for example one per slice; each is read once and let go, so memory is bounded.
+        weights_sha256: SHA-256 of the weights file.
+        score: config value of the anomaly score.
+        alpha: weight of the mixed image-level score.
+        samples: number K of latent draws.
+        seed: seed of the latent draws.
+        source: which data, in words.
+        slice_quantile: share of normal slices at or below the slice threshold, in (0, 1).
+        pixel_quantile: share of normal foreground pixels at or below the pixel threshold, in (0, 1).
+        created: ISO 8601 time, UTC; now when None.
+        version: version of this package.
+
+    Raises:
+        InputError: no slice or no pixel, lengths differ, a value is not finite, or a quantile or level
+            is out of range.
+    """
+    values, places = check_finite(slice_scores, "slice scores"), check_finite(levels, "levels")
+    people = np.asarray(patients)
+    if not values.size == places.size == people.size:
+        raise InputError(
+            f"Expected a level and a patient per slice score, got {values.size} scores, {places.size} levels "
+            f"and {people.size} patients."
+        )
+    pixels = StreamingQuantile()
+    slice_threshold = normal_quantile_threshold(values, slice_quantile)
+    for piece in pixel_values:
+        pixels.add(piece)
+    return Calibration(
+        weights_sha256=weights_sha256,
+        score=_config_value(score),
+        alpha=float(alpha),
+        samples=int(samples),
+        seed=int(seed),
+        slice_threshold=slice_threshold,
+        pixel_threshold=pixels.quantile(pixel_quantile),
+        slice_quantile=float(slice_quantile),
+        pixel_quantile=float(pixel_quantile),
+        slices=values.size,
+        patients=np.unique(people).size,
+        source=source,
+        created=created or datetime.now(UTC).isoformat(timespec="seconds"),
+        version=version,
+        normal_range=normal_range(values, places),
+    )
+
+
+def normal_quantile_threshold(values: ArrayLike, quantile: float) -> float:
+    """Smallest of ``values`` with at most ``1 - quantile`` of them strictly above it.
+
+    Args:
+        values: (N,) scores of normal slices, finite.
+        quantile: strictly between 0 and 1.
+
+    Raises:
+        InputError: no value, one that is not finite, or ``quantile`` out of range.
+
+    >>> normal_quantile_threshold([4, 1, 3, 2], 0.5)
+    3.0
+    """
+    check_fraction(quantile, "quantile")
+    scores = check_finite(values, "normal scores")
+    if scores.size == 0:
+        raise InputError("Expected lesion-free validation slices to take a threshold from, got none.")
+    return float(np.quantile(scores, quantile, method="higher"))
+
+
+def normal_range(slice_scores: ArrayLike, levels: ArrayLike) -> tuple[LevelBand, ...]:
+    """Return the 5 %, 50 % and 95 % quantiles of normal slice scores in ten equal bands of level.
+
+    Args:
+        slice_scores: (N,) finite.
+        levels: (N,) 0 to 1.
+
+    Raises:
+        InputError: a value is not finite, or a level is outside [0, 1].
+    """
+    values, places = check_finite(slice_scores, "slice scores"), check_finite(levels, "levels")
+    outside = places[(places < 0) | (places > 1)]
+    if outside.size:
+        raise InputError(f"Expected levels from 0 to 1, got {outside[0]}.")
+    edges = [band / BANDS for band in range(BANDS + 1)]
+    band_of = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, BANDS - 1)
+    return tuple(_level_band(edges[band], edges[band + 1], values[band_of == band]) for band in range(BANDS))
+
+
+def _level_band(low: float, high: float, values: np.ndarray) -> LevelBand:
+    if values.size == 0:
+        return LevelBand(low, high, 0, None, None, None)
+    lower, middle, upper = (float(value) for value in np.quantile(values, (0.05, 0.5, 0.95)))
+    return LevelBand(low, high, values.size, lower, middle, upper)
+
+
+def _config_value(score: str) -> str:
+    """Return the config string of a member of a str-Enum, or the string itself."""
+    return str(score.value) if isinstance(score, Enum) else score
+
+
+def _check_keys(data: Mapping[str, Any], kind: type, name: str) -> None:
+    expected = {field.name for field in fields(kind)}
+    if set(data) != expected:
+        missing, unknown = sorted(expected - set(data)), sorted(set(data) - expected)
+        raise InputError(f"Expected other entries in the {name}: missing {missing}, unknown {unknown}.")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts.errors import InputError
+from scripts.evaluation.scans import false_alarms_per_scan, scan_table
+
+FACTS = pd.DataFrame(
+    {
+        "case": ["n1", "n1", "n1", "a1", "a1", "n2", "t1", "t1"],
+        "patient": ["n", "n", "n", "a", "a", "n", "t", "t"],
+        "label": [0, 0, 0, 1, -1, 0, 0, -1],
+    }
+)
+SCORES = np.array([1.0, 2.0, 3.0, 2.0, 8.0, 0.5, 9.0, 9.0])
+
+
+def test_scan_score_is_the_mean_of_its_highest_slices():
+    table = scan_table(FACTS, SCORES, top_slices=2)
+    assert table.to_dict("list") == {
+        "case": ["a1", "n1", "n2", "t1"],
+        "patient": ["a", "n", "n", "t"],
+        "score": [5.0, 2.5, 0.5, 9.0],
+        "label": [1, 0, 0, -1],
+    }
+
+
+def test_false_alarms_count_slices_of_normal_scans_at_the_sensitivity():
+    # The one abnormal slice scores 2: two of the four slices of the normal scans n1, n2 reach it.
+    assert false_alarms_per_scan(FACTS, SCORES) == 1.0
+    assert false_alarms_per_scan(FACTS[FACTS["case"] != "a1"], SCORES[FACTS["case"] != "a1"]) is None
+    some = ~FACTS["case"].isin(["n1", "n2"])
+    assert false_alarms_per_scan(FACTS[some], SCORES[some]) is None
+
+
+def test_threshold_reaches_the_sensitivity():
+    labels = [1] * 20 + [0] * 20
+    facts = pd.DataFrame({"case": ["a"] * 20 + ["n"] * 20, "label": labels})
+    scores = np.concatenate([np.arange(20), np.arange(20) - 0.5])
+    # 19 of 20 is 95 %: the threshold is 1, and 18 normal slices (1.5 .. 18.5) reach it.
+    assert false_alarms_per_scan(facts, scores) == 18.0
+    assert false_alarms_per_scan(facts, scores, sensitivity=0.951) == 19.0
+
+
+def test_wrong_input_is_refused_with_its_reason():
+    with pytest.raises(InputError, match="one score per slice, got 3 scores and 8 slices"):
+        scan_table(FACTS, SCORES[:3])
+    with pytest.raises(InputError, match="one score per slice, got 3 scores and 8 slices"):
+        false_alarms_per_scan(FACTS, SCORES[:3])
+    with pytest.raises(InputError, match="at least 1 slice"):
+        scan_table(FACTS, SCORES, top_slices=0)
+    with pytest.raises(InputError, match="sensitivity to lie strictly between"):
+        false_alarms_per_scan(FACTS, SCORES, sensitivity=95)
