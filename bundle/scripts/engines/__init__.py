@@ -1,0 +1,1 @@
+"""Ignite engines and handlers that wire data, networks and scores."""

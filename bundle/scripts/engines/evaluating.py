@@ -1,0 +1,167 @@
+"""Measure trained weights, and the baselines that need none, on the test slices."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scripts import BUNDLE_ROOT
+from scripts.baselines.trivial import trivial_scores
+from scripts.data.slices import SliceDataset
+from scripts.engines.scoring import ScoredSlices, score_slices
+from scripts.evaluation.pixel import pixel_average_precision
+from scripts.evaluation.slice_report import evaluate_slices
+from scripts.io.atomic import atomic_path, write_json
+from scripts.report.detection_figure import plot_detection
+from scripts.report.results import TRIVIAL, append_rows
+from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.scores import Score
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    mapper: AnomalyMapper,
+    test: SliceDataset,
+    training: SliceDataset,
+    folder: str,
+    score: str,
+    alpha: float,
+    provenance: Mapping[str, Any],
+    alphas: Sequence[float] = (0.0, 0.5),
+    bootstrap_samples: int = 1000,
+    device: torch.device | str = "cpu",
+    amp: bool = False,
+    results_file: str | None = None,
+) -> list[dict[str, Any]]:
+    """Score the test slices, compare with the trivial baselines, write tables and a figure.
+
+    Args:
+        mapper: network with its weights.
+        test: all brain slices of the test patients.
+        training: training slices; baselines learn from them.
+        folder: where ``slices.csv``, ``metrics.csv``, ``metrics.json`` and ``detection.png`` go.
+        score: pixel score of the figure.
+        alpha: weight of the squared error in the figure's slice score.
+        provenance: dataset, modality, configuration, seed, split_seed and run_dir (whose
+            ``history.csv`` tells epochs and minutes), for the results table.
+        alphas: weights of the squared error at which every other pixel score is reported.
+        bootstrap_samples: resamples of the patients.
+        device: where the network runs.
+        amp: bfloat16 where it is safe.
+        results_file: results table to add the rows to.
+    """
+    scored = score_slices(mapper, test, device, amp=amp)
+    rows = evaluate_slices(test.facts, model_scores(scored, alphas), bootstrap_samples)
+    pixels = pixel_average_precision(scored.anomaly, test.masks[:, 0].numpy(), _foreground(test))
+    for row in rows:
+        if row["score"].startswith(mapper.score):
+            row["ap_pixel"], row["pixel_prevalence"] = pixels.average_precision, pixels.prevalence
+    trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
+    shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
+    rows = [{**row, **shared, **_history(provenance["run_dir"])} for row in rows]
+    rows += [{**row, **shared, "configuration": TRIVIAL, "seed": None} for row in trivial]
+    _write(Path(folder), scored, rows)
+    plot_detection(
+        test.facts, scored.scores(score, alpha), Path(folder) / "detection.png", _title(provenance)
+    )
+    if results_file is not None:
+        append_rows(results_file, rows)
+    _print(rows)
+    return rows
+
+
+def model_scores(scored: ScoredSlices, alphas: Sequence[float]) -> dict[str, np.ndarray]:
+    """Return every slice score of the model by name: pixel scores at each alpha, and both uncertainties."""
+    scores = {Score.SQUARED_ERROR.value: scored.scores(Score.SQUARED_ERROR, 1.0)}
+    for score in Score:
+        if score is not Score.SQUARED_ERROR:
+            scores |= {f"{score.value}, alpha {alpha:g}": scored.scores(score, alpha) for alpha in alphas}
+    return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
+
+
+def _foreground(dataset: SliceDataset) -> np.ndarray:
+    return dataset.images.numpy().max(axis=1) > 0
+
+
+def _trivial(test: SliceDataset, training: SliceDataset) -> dict[str, np.ndarray]:
+    return trivial_scores(test.images.numpy(), test.facts, training.images.numpy(), training.facts)
+
+
+def _facts(training: SliceDataset) -> dict[str, Any]:
+    return {"patients_train": int(training.facts["patient"].nunique()), "slices_train": len(training)}
+
+
+def machine_and_commit() -> dict[str, str]:
+    """Return what a figure was measured on: processor or GPU, and the commit (``-dirty`` with changes)."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    return {"machine": f"{device}, {platform.machine()}", "commit": _commit()}
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(BUNDLE_ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _identity(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in provenance.items() if key != "run_dir"}
+
+
+def _title(provenance: Mapping[str, Any]) -> str:
+    return f"{provenance['dataset']}, {provenance['modality']}, {provenance['configuration']}"
+
+
+def _history(run_dir: str) -> dict[str, Any]:
+    """Return epochs and minutes of the training in ``run_dir``, nothing where it left no history."""
+    path = Path(run_dir) / "history.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {"epochs": len(rows), "minutes": sum(float(row["seconds"]) for row in rows) / 60}
+
+
+def _write(folder: Path, scored: ScoredSlices, rows: list[dict[str, Any]]) -> None:
+    with atomic_path(folder / "slices.csv") as path:
+        scored.table.to_csv(path, index=False)
+    write_json(folder / "metrics.json", rows)
+    (folder / "metrics.csv").unlink(missing_ok=True)
+    append_rows(folder / "metrics.csv", rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    print(
+        f"\n{first['patients_test']} test patients, {first['slices_normal']} normal and "
+        f"{first['slices_abnormal']} abnormal slices; 95 % intervals over patients"
+    )
+    print(f"{'score':42} {'AUROC':>7} {'AP':>7}  {'matched AUROC':>22}")
+    for row in rows:
+        kind = "  (no model)" if row["configuration"] == TRIVIAL else ""
+        figures = f"{_cell(row['auroc_balanced'])} {_cell(row['ap_balanced'])}  {_matched(row)}"
+        print(f"{row['score'] + kind:42} {figures}")
+    if first["undefined"]:
+        print(f"Not defined: {first['undefined']}")
+
+
+def _matched(row: Mapping[str, Any]) -> str:
+    interval = ""
+    if row["auroc_matched_low"] is not None:
+        interval = f"[{row['auroc_matched_low']:.3f}, {row['auroc_matched_high']:.3f}]"
+    return f"{_cell(row['auroc_matched'])} {interval:>15}"
+
+
+def _cell(value: float | None) -> str:
+    return "      -" if value is None else f"{value:7.3f}"

@@ -1,0 +1,134 @@
+"""The training curve of a run: one row an epoch, as CSV and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import ignite.distributed as idist
+from ignite.engine import Events
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from monai.engines import Evaluator, Trainer
+from torch.optim import Optimizer
+
+from scripts.io.atomic import atomic_path, write_text
+
+_LOSSES = ("loss", "reconstruction_loss", "kl")
+
+
+class History:
+    """Keep one row of figures for every epoch and write ``history.csv`` and ``training.png``.
+
+    A resumed run goes on with the rows of ``history.csv`` up to the epoch it continues from. Attach it to
+    the trainer between the validation handler and the training state.
+
+    Args:
+        folder: the run's output folder.
+        evaluator: the validation engine, whose metrics become columns.
+        optimizer: whose learning rate is recorded.
+        rank: process of a distributed run; all take part in the means, the first one writes.
+    """
+
+    def __init__(self, folder: str, evaluator: Evaluator, optimizer: Optimizer, rank: int = 0) -> None:
+        self.folder = Path(folder)
+        self.evaluator, self.optimizer, self.rank = evaluator, optimizer, int(rank)
+        self.rows: list[dict[str, float]] | None = None
+        self.sums: dict[str, float] = {}
+
+    def attach(self, engine: Trainer) -> None:
+        """Collect over every epoch of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _start(self, engine: Trainer) -> None:
+        self.sums = dict.fromkeys(("iterations", *_LOSSES), 0.0)
+        self.started = time.monotonic()
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        if self.rows is None:
+            # A run killed between the two files has a row that its state does not know yet.
+            self.rows = [row for row in self._read() if row["epoch"] < engine.state.epoch]
+
+    def _read(self) -> list[dict[str, float]]:
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:
+            rows = [
+                {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)
+            ]
+        # The epoch stays a whole number: a resumed run writes the file that an uninterrupted one would.
+        return [row | {"epoch": int(row["epoch"])} for row in rows]
+
+    def _add(self, engine: Trainer) -> None:
+        self.sums["iterations"] += 1
+        for name in _LOSSES:
+            self.sums[name] += float(engine.state.output[name])
+
+    def _write(self, engine: Trainer) -> None:
+        sums = {name: float(idist.all_reduce(value)) for name, value in self.sums.items()}
+        if self.rank > 0:
+            return
+        row: dict[str, float] = {"epoch": engine.state.epoch}
+        row |= {f"train_{name}": sums[name] / sums["iterations"] for name in _LOSSES}
+        row["seconds"] = time.monotonic() - self.started
+        row["beta"] = engine.state.metrics.get("beta", 1.0)
+        row["learning_rate"] = self.learning_rate
+        if self.evaluator.state.epoch == engine.state.epoch:
+            metrics = self.evaluator.state.metrics
+            row |= {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+        rows = [*(self.rows or []), row]
+        self.rows = rows
+        self._write_csv(rows)
+        self._write_figure(rows)
+
+    def _write_csv(self, rows: list[dict[str, float]]) -> None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.folder / "history.csv", buffer.getvalue())
+
+    def _write_figure(self, rows: list[dict[str, float]]) -> None:
+        figure = Figure(figsize=(10, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        # Both at beta = 1 and both larger when better: a gap that opens is overfitting.
+        bounds = [row | {"train_elbo": -row["train_reconstruction_loss"] - row["train_kl"]} for row in rows]
+        _plot(left, bounds, {"train_elbo": "training ELBO", "val_elbo": "validation ELBO, normal slices"})
+        _mark_best(left, rows)
+        left.set_ylabel("nats per value, beta = 1")
+        _plot(right, rows, {"val_auroc": "AUROC (dotted: chance)", "val_ap": "average precision"})
+        right.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        right.set(ylim=(0, 1), ylabel="validation slices")
+        for axis in (left, right):
+            axis.set_xlabel("epoch")
+            axis.set_xlim(0.5, rows[-1]["epoch"] + 0.5)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if not right.get_legend_handles_labels()[0]:
+            right.text(0.5, 0.75, "no abnormal slices with a mask", transform=right.transAxes, ha="center")
+        with atomic_path(self.folder / "training.png") as path:
+            figure.savefig(path, dpi=110)
+
+
+def _plot(axis: Axes, rows: list[dict[str, float]], names: dict[str, str]) -> None:
+    for name, label in names.items():
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), marker=".", label=label)
+            axis.legend(frameon=False)
+
+
+def _mark_best(axis: Axes, rows: list[dict[str, float]]) -> None:
+    validated = [row for row in rows if "val_elbo" in row]
+    if validated:
+        best = max(validated, key=lambda row: row["val_elbo"])["epoch"]
+        axis.axvline(
+            best, color="grey", linewidth=0.8, linestyle=":", label=f"weights kept: epoch {best:.0f}"
+        )
+        axis.legend(frameon=False)

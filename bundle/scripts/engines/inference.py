@@ -1,0 +1,130 @@
+"""The engine that maps a cohort scan by scan: skip what is done, report what fails, go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.data import Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.inferers import Inferer
+from monai.utils import CommonKeys, ensure_tuple
+from tqdm import tqdm
+
+from scripts.engines.scan_writer import ScanWriter
+from scripts.errors import BundleError, InputError, describe, find_bundle_error
+from scripts.io.results import ScanResult, read_result, result_path, write_scores_csv
+from scripts.io.resume import fail_scan, finish_scan, start_scan
+
+logger = logging.getLogger(__name__)
+
+
+class ScanEvaluator(SupervisedEvaluator):
+    """Runs preprocessing, network and writer on every scan of ``dataset``, one at a time.
+
+    A scan is read only when its outputs are not there already. One that fails is recorded with its
+    reason; the others go on. At the end ``scores.csv`` is written, and the first failure is raised.
+
+    Args:
+        device: where the network runs.
+        dataset: scan records with the preprocessing as transform.
+        network: from (B, C, H, W) to (B, M, H, W).
+        inferer: from a volume and a network to a prediction volume.
+        writer: what is written for a scan.
+        overwrite: replace outputs of other inputs, weights or settings.
+        val_handlers: further Ignite handlers.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        dataset: Dataset,
+        network: torch.nn.Module,
+        inferer: Inferer,
+        writer: ScanWriter,
+        overwrite: bool = False,
+        val_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        super().__init__(
+            device=torch.device(device),
+            val_data_loader=range(len(dataset)),
+            network=network,
+            inferer=inferer,
+            val_handlers=val_handlers,
+            decollate=False,
+        )
+        self.dataset, self.writer, self.overwrite = dataset, writer, overwrite
+        self.results: list[ScanResult] = []
+        self.errors: list[tuple[str, Exception]] = []
+        self.add_event_handler(Events.COMPLETED, self._finish)
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's evaluators
+        """Map every scan.
+
+        Raises:
+            BundleError: at least one scan failed; raised after the others are done.
+        """
+        if len(self.dataset) == 0:
+            raise InputError("Expected at least one scan, found none; look at --dataset_dir.")
+        with tqdm(total=len(self.dataset), desc="scans", unit="scan") as self.bar:
+            super().run(global_epoch)
+        if self.errors:
+            raise _summary(self.errors, len(self.results))
+
+    def _iteration(self, engine: SupervisedEvaluator, batchdata: Any) -> dict[str, Any]:  # noqa: ANN401
+        record: Mapping[str, Any] = self.dataset.data[batchdata]
+        self.bar.set_postfix_str(record["case"])
+        result = ScanResult(record["case"])
+        try:
+            result = self.writer.plan(record)
+            result = self._map(batchdata, record, result)
+        except Exception as error:  # one bad scan must not stop a cohort; the reason is kept and raised later
+            logger.error("%s: %s", record["case"], describe(error))
+            self.errors.append((record["case"], error))
+            self._record_failure(result, describe(error))
+        self.results.append(result)
+        self.bar.update()
+        return {"result": result}
+
+    def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
+        output_dir = self.writer.output_dir
+        if not start_scan(output_dir, planned, self.overwrite):
+            return read_result(result_path(output_dir, planned.case))
+        image = self._load(index)
+        pred = self.inferer(image[None].to(self.state.device), self.network)[0].cpu()
+        self.writer.write(planned, ensure_tuple(record["image"])[0], image, pred)
+        finish_scan(output_dir, planned)
+        return planned
+
+    def _record_failure(self, result: ScanResult, reason: str) -> None:
+        try:
+            fail_scan(self.writer.output_dir, result, reason)
+        except (BundleError, OSError) as error:  # this folder cannot be written; those of others may
+            logger.error("%s: the reason could not be recorded: %s", result.case, error)
+
+    def _load(self, index: int) -> MetaTensor:
+        try:
+            return self.dataset[index][CommonKeys.IMAGE]
+        except Exception as error:
+            if find_bundle_error(error) is not None:
+                raise
+            name = Path(ensure_tuple(self.dataset.data[index]["image"])[0]).name
+            raise InputError(
+                f"{name}: expected a readable scan; reading it failed with {describe(error)}."
+            ) from error
+
+    def _finish(self, _: Any) -> None:  # noqa: ANN401 - Ignite's engine
+        path = write_scores_csv(Path(self.writer.output_dir) / "scores.csv", self.results)
+        logger.info("%d scans, %d failed; scores in %s.", len(self.results), len(self.errors), path)
+
+
+def _summary(errors: Sequence[tuple[str, Exception]], scans: int) -> BundleError:
+    first = find_bundle_error(errors[0][1])
+    kind = type(first) if first is not None else BundleError
+    reasons = "; ".join(f"{case}: {describe(error)}" for case, error in errors[:3])
+    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return kind(f"{len(errors)} of {scans} scans failed, the others are finished. {reasons}{more}")

@@ -1,0 +1,125 @@
+"""What the validation engine measures, over all slices of all processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.handlers.ignite_metric import IgniteMetricHandler
+from monai.metrics import CumulativeIterationMetric
+from monai.utils import CommonKeys
+
+from scripts.data.slices import SliceLabel
+from scripts.errors import InputError, ModelError
+from scripts.evaluation.detection import auroc, average_precision
+from scripts.uncertainty.scores import Score
+
+_Reduce = Callable[[torch.Tensor, torch.Tensor], float]
+
+
+class _AllSlices(CumulativeIterationMetric):
+    """Keep (value, label) of every slice, gather them over processes of any share, then reduce them."""
+
+    def __init__(self, reduce: _Reduce) -> None:
+        super().__init__()
+        self.reduce = reduce
+
+    def _compute_tensor(
+        self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert y is not None
+        return y_pred, y
+
+    def aggregate(self) -> float:
+        values, labels = self.get_buffer()
+        return self.reduce(values.double().cpu(), labels.cpu())
+
+
+class NormalELBO(IgniteMetricHandler):
+    """Mean evidence lower bound of lesion-free slices, nats per value, at beta = 1; larger is better.
+
+    Where no slice has a label (scans without masks) every slice counts: they are taken as normal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            metric_fn=_AllSlices(_mean_of_normal), output_transform=_elbo_and_label, save_details=False
+        )
+
+
+class SliceAUROC(IgniteMetricHandler):
+    """AUROC of abnormal against normal slices; NaN, without a warning, where a class is missing.
+
+    MONAI's ``ROCAUC`` fails on a batch without known labels and warns every epoch where a class is missing.
+    The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(pixel score) (the paper's eq. 14).
+
+    Args:
+        score: the pixel score, see :class:`Score`.
+        alpha: weight of the squared error, 0 to 1.
+    """
+
+    def __init__(self, score: str, alpha: float) -> None:
+        super().__init__(
+            metric_fn=_AllSlices(_detection(auroc)),
+            output_transform=score_and_label(score, alpha),
+            save_details=False,
+        )
+
+
+class SliceAveragePrecision(IgniteMetricHandler):
+    """Average precision of abnormal against normal slices; arguments and missing classes as for the AUROC."""
+
+    def __init__(self, score: str, alpha: float) -> None:
+        super().__init__(
+            metric_fn=_AllSlices(_detection(average_precision)),
+            output_transform=score_and_label(score, alpha),
+            save_details=False,
+        )
+
+
+def score_and_label(
+    score: str, alpha: float
+) -> Callable[[dict[str, Any]], tuple[torch.Tensor, torch.Tensor]]:
+    """Return an output transform to (slice scores, labels), each (B,)."""
+
+    def transform(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        error = output[f"mean_{Score.SQUARED_ERROR.value}"]
+        values = alpha * error + (1 - alpha) * output[f"mean_{Score(score).value}"]
+        return values, output[CommonKeys.LABEL]
+
+    return transform
+
+
+def _elbo_and_label(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    return output["elbo"], output[CommonKeys.LABEL]
+
+
+def _mean_of_normal(elbo: torch.Tensor, labels: torch.Tensor) -> float:
+    normal = labels == SliceLabel.NORMAL
+    if (labels == SliceLabel.UNKNOWN).all():
+        normal = torch.ones_like(normal)
+    if not normal.any():
+        raise InputError(
+            f"Expected lesion-free validation slices to choose the weights by, found none among "
+            f"{len(labels)}; use another split."
+        )
+    mean = float(elbo[normal].mean())
+    if not math.isfinite(mean):
+        raise ModelError(
+            f"Expected a finite validation ELBO, the network gave {mean}; lower the learning rate, choose "
+            "group norm, or switch mixed precision off (--amp false)."
+        )
+    return mean
+
+
+def _detection(function: Callable[..., float | None]) -> _Reduce:
+    def reduce(scores: torch.Tensor, labels: torch.Tensor) -> float:
+        known = labels != SliceLabel.UNKNOWN
+        if not torch.isfinite(scores[known]).all():
+            return math.nan
+        value = function(scores[known].numpy(), labels[known].numpy())
+        return math.nan if value is None else value
+
+    return reduce

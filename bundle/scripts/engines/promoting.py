@@ -1,0 +1,93 @@
+"""Make the weights of a run the shipped ones: the one command that writes into ``models/``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts import __version__
+from scripts.data.slices import SliceDataset
+from scripts.engines.calibrating import calibrate_weights
+from scripts.engines.evaluating import machine_and_commit
+from scripts.errors import InputError
+from scripts.io.atomic import save_torch, write_json
+from scripts.io.digest import file_sha256
+from scripts.io.weights import load_weights
+from scripts.uncertainty.mapper import AnomalyMapper
+
+
+def promote(
+    mapper: AnomalyMapper,
+    run_dir: str,
+    model_dir: str,
+    split_file: str,
+    training: SliceDataset,
+    validation: SliceDataset,
+    calibration: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    replace: bool = False,
+) -> None:
+    """Write ``model.pt`` (half precision), ``calibration.json`` and ``provenance.json`` to ``model_dir``.
+
+    The thresholds are measured anew with the weights as they are written, so the file and its
+    calibration belong together to the last bit.
+
+    Args:
+        mapper: network of the config, with score, samples and seed of the calibration.
+        run_dir: output folder of the training.
+        model_dir: the bundle's ``models`` folder.
+        split_file: the patients of each side; its hash is recorded, its ids are not.
+        training: training slices, for the provenance.
+        validation: validation slices, for the thresholds.
+        calibration: further arguments of :func:`calibrate_weights`.
+        provenance: what else to record: data set, seeds, terms of the data.
+        replace: agree to replace weights that are there.
+
+    Raises:
+        InputError: there are weights already and ``replace`` is off.
+    """
+    target = Path(model_dir) / "model.pt"
+    if target.exists() and not replace:
+        raise InputError(f"{target}: expected to write new weights, but there are some; add --replace true.")
+    load_weights(mapper, Path(run_dir) / "model.pt")
+    state = {name: _halved(value) for name, value in mapper.state_dict().items()}
+    save_torch(target, state)
+    thresholds = calibrate_weights(
+        mapper, str(target), validation, str(Path(model_dir) / "calibration.json"), **calibration
+    )
+    write_json(
+        Path(model_dir) / "provenance.json",
+        {
+            "weights_sha256": file_sha256(target),
+            "version": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "network": mapper.arguments,
+            **provenance,
+            "training_patients": int(training.facts["patient"].nunique()),
+            "training_slices": len(training),
+            "validation_patients": thresholds.patients,
+            "validation_normal_slices": thresholds.slices,
+            "best_epoch": _best_epoch(Path(run_dir) / "history.csv"),
+            "split_sha256": file_sha256(split_file),
+            **machine_and_commit(),
+        },
+    )
+    print(json.dumps({"weights": str(target), "sha256": thresholds.weights_sha256}, indent=2))
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _best_epoch(path: Path) -> dict[str, float]:
+    """Return the history's row of the best validation ELBO: the epoch the weights are of."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["val_elbo"]]
+    best = max(rows, key=lambda row: float(row["val_elbo"]))
+    return {name: float(value) for name, value in best.items() if value}

@@ -1,0 +1,168 @@
+"""Everything that is written for one scan: maps, mask, picture, result."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Invertd
+from monai.utils import CommonKeys, ensure_tuple
+
+from scripts.data.slices import brain_slices, slice_levels
+from scripts.errors import ModelError
+from scripts.evaluation.calibration import Calibration
+from scripts.io.geometry import source_geometry
+from scripts.io.nifti import write_map
+from scripts.io.results import Calibration as Thresholds
+from scripts.io.results import InputFile, ScanResult, SliceResult, scan_score
+from scripts.io.resume import planned_outputs
+from scripts.report.overview import plot_overview
+from scripts.uncertainty.maps import CHANNEL, MapName
+from scripts.uncertainty.scores import foreground_mean, slice_score
+
+MASK = "mask"
+OVERVIEW = "overview"
+
+
+class ScanWriter:
+    """Plans and writes the outputs of a scan into ``<output_dir>/<case>/``.
+
+    Maps are brought back to the scan's grid and written one at a time: memory holds one at full size.
+
+    Args:
+        output_dir: folder of the cohort.
+        invert: MONAI's ``Invertd`` of the preprocessing, for key ``pred``.
+        weights_sha256: hash of the weights file.
+        settings: everything that changes the numbers; must hold ``alpha`` and ``top_slices``.
+        calibration: thresholds, or the reason why there are none.
+        synthetic: the scans are phantoms; pictures say so.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        invert: Invertd,
+        weights_sha256: str,
+        settings: Mapping[str, Any],
+        calibration: Calibration | str,
+        synthetic: bool = False,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.invert = invert
+        self.weights_sha256 = weights_sha256
+        self.settings = dict(settings)
+        self.calibration = calibration
+        self.synthetic = synthetic
+
+    def plan(self, record: Mapping[str, Any]) -> ScanResult:
+        """Return the result of a scan before its run: inputs with hashes, settings, files to come."""
+        kinds = [name.value for name in MapName]
+        if isinstance(self.calibration, Calibration):
+            kinds.append(MASK)
+        # Before any voxel is read: a file that is no NIfTI, or has no usable grid, stops here.
+        geometry = source_geometry(ensure_tuple(record["image"])[0]).to_dict()
+        return ScanResult(
+            case=record["case"],
+            geometry=geometry,
+            inputs=[InputFile.from_path(path) for path in ensure_tuple(record["image"])],
+            weights_sha256=self.weights_sha256,
+            settings=self.settings,
+            calibration=self._thresholds(),
+            outputs=planned_outputs(record["case"], [*kinds, OVERVIEW]),
+        )
+
+    def write(self, result: ScanResult, source: str, image: MetaTensor, pred: torch.Tensor) -> None:
+        """Write maps, mask and picture, and fill ``result``.
+
+        Args:
+            result: the planned result.
+            source: the scan's (first) file, whose grid the maps get.
+            image: (C, X, Y, Z) preprocessed scan with its transforms.
+            pred: (M, X, Y, Z) prediction.
+        """
+        if not torch.isfinite(pred).all():
+            raise ModelError(
+                f"{result.case}: expected finite maps, the network gave NaN or infinity; nothing is written."
+            )
+        self._fill_slices(result, image, pred)
+        folder = self.output_dir / result.case
+        for name in MapName:
+            values = self._on_scan_grid(image, self._in_units(name, image, pred))
+            path = folder / str(result.outputs[name.value]["name"])
+            write_map(values, source, path, f"{name.value}, research use only")
+            if name is MapName.ANOMALY and isinstance(self.calibration, Calibration):
+                mask = (values > self.calibration.pixel_threshold).astype(np.uint8)
+                path = folder / str(result.outputs[MASK]["name"])
+                write_map(mask, source, path, "anomaly mask, research use only")
+            del values
+        self._draw(result, image, pred, folder / str(result.outputs[OVERVIEW]["name"]))
+
+    def _thresholds(self) -> Thresholds:
+        if isinstance(self.calibration, str):
+            return Thresholds(reason=self.calibration)
+        return Thresholds(
+            source=self.calibration.source,
+            pixel_threshold=self.calibration.pixel_threshold,
+            slice_threshold=self.calibration.slice_threshold,
+        )
+
+    def _fill_slices(self, result: ScanResult, image: MetaTensor, pred: torch.Tensor) -> None:
+        indices = brain_slices(image.numpy())
+        images = image.as_tensor()[..., indices].permute(3, 0, 1, 2)
+        maps = pred[..., indices].permute(3, 0, 1, 2).to(images.device)
+        inside = (images > 0).any(dim=1, keepdim=True)
+        scores = slice_score(images, maps[:, 4:], maps[:, 1:2], self.settings["alpha"])
+        epistemic, aleatoric = (
+            foreground_mean(maps[:, [CHANNEL[name]]], inside)
+            for name in (MapName.EPISTEMIC, MapName.ALEATORIC)
+        )
+        limit = result.calibration.slice_threshold
+        result.slices = [SliceResult(index) for index in range(image.shape[-1])]
+        for row, (index, level) in enumerate(zip(indices.tolist(), slice_levels(indices), strict=True)):
+            score = float(scores[row])
+            result.slices[index] = SliceResult(
+                slice=index,
+                level=float(level),
+                score=score,
+                abnormal=None if limit is None else score > limit,
+                epistemic_mean=float(epistemic[row]),
+                aleatoric_mean=float(aleatoric[row]),
+            )
+        result.scan_score = scan_score([one.score for one in result.slices], self.settings["top_slices"])
+
+    def _in_units(self, name: MapName, image: MetaTensor, pred: torch.Tensor) -> torch.Tensor:
+        """Return one map (1, X, Y, Z) on the network's grid; the reconstruction in the scan's own units."""
+        values = pred[CHANNEL[name] : CHANNEL[name] + 1]
+        if name is not MapName.RECONSTRUCTION:
+            return values
+        low, high = image.meta["intensity_range"][0]
+        inside = (image.as_tensor() > 0).any(dim=0, keepdim=True).to(values.device)
+        scored = torch.zeros(values.shape[-1], dtype=torch.bool, device=values.device)
+        scored[brain_slices(image.numpy())] = True
+        background = float(image.meta["background"][0])
+        return torch.where(inside, values * (high - low) + low, background) * scored
+
+    def _on_scan_grid(self, image: MetaTensor, values: torch.Tensor) -> np.ndarray:
+        """Return a map (X, Y, Z) in the voxel order of the scan's file, float32."""
+        data: dict[Hashable, Any] = {
+            CommonKeys.IMAGE: image,
+            CommonKeys.PRED: MetaTensor(values, meta=image.meta),
+        }
+        inverted = self.invert(data)[CommonKeys.PRED]
+        return np.ascontiguousarray(inverted.numpy()[0], dtype=np.float32)
+
+    def _draw(self, result: ScanResult, image: MetaTensor, pred: torch.Tensor, path: Path) -> None:
+        volumes = pred.cpu().numpy()
+        plot_overview(
+            image.numpy()[0],
+            {name.value: volumes[CHANNEL[name]] for name in MapName},
+            [one.score for one in result.slices],
+            result.calibration.slice_threshold,
+            path,
+            result.case,
+            synthetic=self.synthetic,
+        )

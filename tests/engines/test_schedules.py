@@ -1,0 +1,112 @@
+"""The weight of the KL term, the seeds of an epoch, and the moment to stop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Compose, RandFlip, RandGaussianNoise
+
+from scripts.engines.schedules import BetaWarmUp, EarlyStopping, EpochSeeds
+from scripts.objectives.elbo import NegativeELBO
+from tests.engines.toys import toy_run
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "epochs", "expected"),
+    [
+        (0.1, 1.0, 3, [0.1, 0.4, 0.7, 1.0, 1.0]),
+        (0.1, 1.0, 1, [0.1, 1.0, 1.0]),
+        (0.1, 1.0, 0, [1.0, 1.0]),  # no warm-up
+        (1.0, 1.0, 4, [1.0, 1.0]),
+        (1.0, 0.5, 2, [1.0, 0.75, 0.5, 0.5]),  # a falling weight is a schedule too
+    ],
+)
+def test_beta_rises_linearly_then_stays(start, end, epochs, expected) -> None:
+    schedule = BetaWarmUp(NegativeELBO(), start, end, epochs)
+    assert [schedule.beta(epoch) for epoch in range(1, len(expected) + 1)] == pytest.approx(expected)
+
+
+def test_beta_reaches_the_loss_and_the_metrics_before_the_first_batch() -> None:
+    seen = []
+    run = toy_run(lambda run: [BetaWarmUp(run.loss, 0.1, 1.0, 2)], epochs=4)
+
+    @run.trainer.on(Events.ITERATION_STARTED)
+    def look(engine: Engine) -> None:
+        seen.append(run.loss.beta)
+        assert engine.state.metrics["beta"] == run.loss.beta
+
+    run.trainer.run()
+    assert seen == pytest.approx([0.1, 0.1, 0.55, 0.55, 1.0, 1.0, 1.0, 1.0])  # two batches an epoch
+
+
+class Draws:
+    """Everything random that an epoch of a training draws."""
+
+    def __init__(self, seed: int = 0, rank: int = 0) -> None:
+        self.generator = torch.Generator()
+        self.transform = Compose([RandFlip(prob=0.5), RandGaussianNoise(prob=1.0)])
+        self.seeds = EpochSeeds(seed, [self.generator], [self.transform], rank)
+
+    def epoch(self, number: int) -> torch.Tensor:
+        engine = Engine(lambda engine, batch: None)
+        engine.state.epoch = number
+        self.seeds(engine)
+        noise = torch.as_tensor(self.transform(np.zeros((1, 4, 4), dtype=np.float32)))
+        return torch.cat([torch.randn(8), torch.randn(8, generator=self.generator), noise.flatten()])
+
+
+def test_draws_depend_on_seed_epoch_and_process_alone() -> None:
+    first = Draws().epoch(3)
+    other = Draws()
+    other.epoch(1)
+    other.epoch(2)
+    assert torch.equal(first, other.epoch(3))
+    for different in (Draws().epoch(4), Draws(seed=1).epoch(3), Draws(rank=1).epoch(3)):
+        # Each of the three sources differs, not one of them.
+        for part in (slice(0, 8), slice(8, 16), slice(16, None)):
+            assert not torch.equal(first[part], different[part])
+
+
+def test_large_seeds_and_epochs_are_fine() -> None:
+    assert torch.isfinite(Draws(seed=2**31 - 1, rank=63).epoch(100_000)).all()
+
+
+def test_every_new_iterator_of_the_data_loader_is_seeded_for() -> None:
+    """The sampler draws once more when an epoch's iterator is drained; a resumed run has none to drain."""
+    generator, states = torch.Generator(), []
+    sampler = torch.utils.data.RandomSampler(range(5), generator=generator)
+    loader = torch.utils.data.DataLoader(list(range(5)), batch_size=2, sampler=sampler, drop_last=True)
+    engine = Engine(lambda engine, batch: states.append((engine.state.epoch, batch.tolist())))
+    EpochSeeds(7, [generator]).attach(engine)
+    engine.run(loader, max_epochs=3)
+    # The same third epoch, without the two before it.
+    again = []
+    resumed = Engine(lambda engine, batch: again.append((engine.state.epoch, batch.tolist())))
+    EpochSeeds(7, [generator]).attach(resumed)
+
+    @resumed.on(Events.STARTED)
+    def skip(engine: Engine) -> None:
+        engine.state.epoch, engine.state.iteration = 2, 4
+
+    resumed.run(loader, max_epochs=3)
+    assert again == [one for one in states if one[0] == 3]
+
+
+@pytest.mark.parametrize(
+    ("best", "epoch", "stops"), [(2, 4, False), (2, 5, True), (2, 9, True), (-1, 9, False)]
+)
+def test_early_stopping_needs_nothing_but_the_best_epoch(best, epoch, stops) -> None:
+    """A fresh handler, as in a resumed run, decides as one that has seen the whole run would."""
+    run = toy_run()
+    run.evaluator.state.best_metric_epoch = best
+    run.trainer.state.epoch = epoch
+    EarlyStopping(run.evaluator, patience=3)(run.trainer)
+    assert bool(run.trainer.should_terminate) is stops
+
+
+def test_early_stopping_ends_a_training_without_progress() -> None:
+    run = toy_run(lambda run: [EarlyStopping(run.evaluator, 2)], epochs=9, learning_rate=0.0)
+    run.trainer.run()
+    assert (run.evaluator.state.best_metric_epoch, run.trainer.state.epoch) == (1, 3)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from scripts.engines.evaluating import model_scores
+from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, score_slices
+from scripts.errors import ModelError
+from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.scores import Score, slice_score
+from tests.engines.toys import toy_images, toy_network
+
+
+@dataclass
+class Slices(Dataset):
+    """What scoring needs of a slice data set."""
+
+    images: torch.Tensor
+    facts: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": self.images[index], "label": 0}
+
+
+@pytest.fixture(scope="module")
+def slices() -> Slices:
+    facts = pd.DataFrame({"case": [f"case{i // 3}" for i in range(7)], "slice": range(10, 17)})
+    return Slices(toy_images(7), facts)
+
+
+@pytest.fixture(scope="module")
+def mapper() -> AnomalyMapper:
+    network = toy_network(seed=2)
+    made = AnomalyMapper(3, score="nll", **network.arguments)
+    made.load_state_dict(network.state_dict())
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def scored(mapper: AnomalyMapper, slices: Slices) -> ScoredSlices:
+    return score_slices(mapper, slices, batch_size=4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_scores_are_those_of_single_slices(
+    scored: ScoredSlices, mapper: AnomalyMapper, slices: Slices, alpha: float
+) -> None:
+    for index, found in enumerate(scored.scores("nll", alpha)):
+        image = slices.images[index : index + 1]
+        with torch.no_grad():
+            pred = mapper(image)
+        assert found == pytest.approx(float(slice_score(image, pred[:, 4:], pred[:, 1:2], alpha)), rel=1e-5)
+        np.testing.assert_allclose(scored.anomaly[index], pred[0, 1].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_table_keeps_order_and_facts(scored: ScoredSlices, slices: Slices) -> None:
+    assert list(scored.table["slice"]) == list(range(10, 17))
+    assert list(scored.table.columns) == [*slices.facts.columns, *MEASURES]
+    assert list(slices.facts.columns) == ["case", "slice"]
+
+
+def test_foreground_values_are_those_inside_the_head(scored: ScoredSlices, slices: Slices) -> None:
+    pieces = list(foreground_values(scored, slices))
+    for piece, anomaly, image in zip(pieces, scored.anomaly, slices.images.numpy(), strict=True):
+        expected = [anomaly[place] for place in np.ndindex(anomaly.shape) if image[0][place] > 0]
+        assert piece.tolist() == expected
+
+
+def test_number_that_is_none_names_scan_and_slice(mapper: AnomalyMapper, slices: Slices) -> None:
+    images = slices.images.clone()
+    images[4, 0, 16, 16] = torch.nan
+    with pytest.raises(ModelError, match="case1, slice 14: expected finite scores"):
+        score_slices(mapper, Slices(images, slices.facts))
+
+
+def test_evaluation_reports_every_score_at_every_alpha_once(scored: ScoredSlices) -> None:
+    scores = model_scores(scored, [0.0, 0.5])
+    assert list(scores) == [
+        "squared_error",
+        "uncertainty_weighted, alpha 0",
+        "uncertainty_weighted, alpha 0.5",
+        "nll, alpha 0",
+        "nll, alpha 0.5",
+        "product, alpha 0",
+        "product, alpha 0.5",
+        "epistemic",
+        "aleatoric",
+    ]
+    for score in Score:
+        if score is not Score.SQUARED_ERROR:
+            np.testing.assert_allclose(
+                scores[f"{score}, alpha 0.5"], (scores[f"{score}, alpha 0"] + scores["squared_error"]) / 2
+            )
