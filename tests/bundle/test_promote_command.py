@@ -1,0 +1,65 @@
+"""The one command that replaces shipped weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.io.digest import file_sha256
+from tests.bundle.commands import Ended, WarmCommands
+
+
+@pytest.fixture(scope="module")
+def promoted(
+    commands: WarmCommands,
+    tiny_run: tuple[Path, Ended],
+    tiny_options: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[str]]:
+    models = tmp_path_factory.mktemp("promoted")
+    options = [
+        "run",
+        "promote",
+        "--config_file=['configs/train.yaml','configs/promote.yaml']",
+        f"--output_dir={tiny_run[0]}",
+        f"--model_dir={models}",
+        *tiny_options,
+    ]
+    commands.run(*options).check()
+    return models, options
+
+
+def test_weights_are_those_of_the_run_in_half_precision(
+    promoted: tuple[Path, list[str]], tiny_run: tuple[Path, Ended]
+) -> None:
+    shipped = torch.load(promoted[0] / "model.pt", weights_only=True)
+    trained = torch.load(tiny_run[0] / "model.pt", weights_only=True)
+    assert shipped.keys() == trained.keys()
+    for name, value in trained.items():
+        expected = value.half() if value.is_floating_point() else value
+        assert torch.equal(shipped[name], expected), name
+
+
+def test_calibration_and_provenance_belong_to_the_file(promoted: tuple[Path, list[str]]) -> None:
+    digest = file_sha256(promoted[0] / "model.pt")
+    calibration = json.loads((promoted[0] / "calibration.json").read_text())
+    provenance = json.loads((promoted[0] / "provenance.json").read_text())
+    assert calibration["weights_sha256"] == provenance["weights_sha256"] == digest
+    assert provenance["network"]["latent_size"] == 16
+    assert provenance["training_slices"] > 0
+    assert "research" in provenance["terms"]
+
+
+def test_weights_are_replaced_only_when_told(
+    promoted: tuple[Path, list[str]], commands: WarmCommands
+) -> None:
+    models, options = promoted
+    before = file_sha256(models / "model.pt")
+    refused = commands.run(*options)
+    assert refused.code == 2
+    assert "--replace true" in refused.error
+    assert file_sha256(models / "model.pt") == before
+    commands.run(*options, "--replace", "true").check()

@@ -1,0 +1,123 @@
+"""Training, evaluation and inference as users start them, from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from scripts.data.phantom import generate_cohort
+from scripts.evaluation.calibration import Calibration
+from scripts.io.digest import file_sha256
+from tests.bundle.commands import BUNDLE, Ended, WarmCommands
+from tests.bundle.conftest import TINY_NETWORK
+
+EVALUATION = "['configs/train.yaml','configs/evaluate.yaml']"
+TRAINED = {"model.pt", "calibration.json", "history.csv", "training.png", "resume.pt", "split.json"}
+EVALUATED = {"slices.csv", "metrics.csv", "metrics.json", "detection.png"}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_training_leaves_weights_thresholds_and_its_history(tiny_run: tuple[Path, Ended]) -> None:
+    folder = tiny_run[0]
+    assert names(folder) >= TRAINED
+    weights = torch.load(folder / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in weights.values())
+    calibration = Calibration.from_json(json.loads((folder / "calibration.json").read_text()))
+    assert calibration.weights_sha256 == file_sha256(folder / "model.pt")
+
+
+def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
+    folder, ended = evaluated
+    assert names(folder) == EVALUATED
+    assert "position  (no model)" in ended.out
+    rows = json.loads((folder / "metrics.json").read_text())
+    assert {row["configuration"] for row in rows} == {"tiny", "trivial"}
+    model = next(row for row in rows if row["score"] == "uncertainty_weighted, alpha 0.5")
+    assert 0 <= model["auroc_balanced"] <= 1
+    assert model["epochs"] == 1
+    assert len(pd.read_csv(folder / "metrics.csv")) == len(rows)
+    slices = pd.read_csv(folder / "slices.csv")
+    assert len(slices) >= model["slices_normal"] + model["slices_abnormal"]
+    assert slices["patient"].nunique() == model["patients_test"]
+
+
+def test_evaluation_without_lesions_gives_no_figures_but_reasons(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    cohort = tmp_path / "healthy"
+    generate_cohort(
+        cohort, 6, tumour_fraction=0, modalities=["t1ce"], resolution_mm=4, slice_mm=8, progress=False
+    )
+    options = ["--config_file", EVALUATION, *tiny_options, f"--dataset_dir={cohort}"]
+    folders = [f"--model_dir={tiny_run[0]}", f"--output_dir={tmp_path / 'out'}", f"--cache_dir={tmp_path}"]
+    ended = commands.run("run", "evaluating", *options, *folders, "--bootstrap_samples=20").check()
+    assert "Not defined: auroc_balanced" in ended.out
+    rows = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
+    for row in rows:
+        assert row["auroc_balanced"] is None
+        assert row["ap_balanced"] is None
+        assert row["slices_abnormal"] == 0
+        assert "abnormal" in str(row["undefined"])
+
+
+def test_inference_uses_what_training_left(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    # The zoo's plain `run`, from the repository root, on one file, with relative paths.
+    scan = tiny_cohort / "Phantom_002" / "Phantom_002_t1ce.nii.gz"
+    ended = commands.run(
+        "run",
+        "--config_file",
+        "bundle/configs/inference.json",
+        f"--model_dir={os.path.relpath(tiny_run[0], BUNDLE.parent)}",
+        f"--dataset_dir={os.path.relpath(scan, BUNDLE.parent)}",
+        f"--output_dir={os.path.relpath(tmp_path / 'maps', BUNDLE.parent)}",
+        *TINY_NETWORK,
+        cwd=BUNDLE.parent,
+    ).check()
+    assert "1 scans, 0 failed" in ended.out
+    folder = tmp_path / "maps" / "Phantom_002"
+    result = json.loads((folder / "Phantom_002_result.json").read_text())
+    assert result["status"] == "ok"
+    assert result["weights_sha256"] == file_sha256(tiny_run[0] / "model.pt")
+    assert result["calibration"]["source"].startswith("lesion-free validation slices")
+    assert (folder / "Phantom_002_mask.nii.gz").exists()
+
+
+@pytest.mark.slow
+def test_plain_run_trains_from_another_folder_by_absolute_path(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    # The same data and seed as the fixture's, which was tracked: neither place nor tracking changes a bit.
+    options = ("--config_file", str(BUNDLE / "configs" / "train.yaml"), *tiny_options)
+    commands.run("run", *options, f"--output_dir={tmp_path / 'run'}", cwd=tmp_path).check()
+    assert names(tmp_path) == {"run"}
+    assert names(tmp_path / "run") == TRAINED
+    assert file_sha256(tmp_path / "run" / "model.pt") == file_sha256(tiny_run[0] / "model.pt")
+
+
+def test_runs_where_the_package_is_not_installed_if_told_the_bundle_root(
+    commands: WarmCommands, random_model: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "run",
+        "inference",
+        "--config_file",
+        str(BUNDLE / "configs" / "inference.json"),
+        f"--model_dir={random_model}",
+        f"--dataset_dir={tiny_cohort / 'Phantom_001'}",
+        f"--output_dir={tmp_path / 'maps'}",
+        *TINY_NETWORK,
+    )
+    untold = commands.run(*arguments, cwd=tmp_path, installed=False)
+    assert "No module named 'scripts'" in untold.err
+    commands.run(*arguments, f"--bundle_root={BUNDLE}", cwd=tmp_path, installed=False).check()
+    assert (tmp_path / "maps" / "Phantom_001" / "Phantom_001_anomaly.nii.gz").exists()

@@ -1,0 +1,99 @@
+"""The inference of ``configs/inference.json`` with a small random network, for tests of the whole route."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from numpy.typing import NDArray
+
+from scripts import BUNDLE_ROOT
+from scripts.evaluation.calibration import calibrate
+from scripts.io.results import ScanResult, file_sha256, read_result, result_path
+from scripts.uncertainty.mapper import AnomalyMapper
+
+NETWORK: dict[str, Any] = {
+    "latent_size": 16,
+    "heads": 2,
+    "encoder_attention": [4],
+    "decoder_attention": [],
+    "samples": 2,
+}
+
+
+def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Path:
+    """Write random weights, and thresholds that fit them, into ``folder`` and return it.
+
+    Args:
+        folder: the ``model_dir``.
+        seed: of the weights.
+        constant: make every reconstruction this normalised intensity.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        mapper = AnomalyMapper(**NETWORK)
+        # As created, all pixels have one variance: a test could not tell them apart. Not larger: means far
+        # outside of [0, 1], which no trained network gives, lose digits in the squared error.
+        torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
+        torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
+    if constant is not None:
+        torch.nn.init.zeros_(mapper.mean_head.weight)
+        torch.nn.init.constant_(mapper.mean_head.bias, constant)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(mapper.state_dict(), folder / "model.pt")
+    thresholds = calibrate(
+        np.linspace(0, 20, 50),
+        np.linspace(0, 1, 50),
+        [f"p{index % 5}" for index in range(50)],
+        [np.linspace(0, 30, 1000)],
+        weights_sha256=file_sha256(folder / "model.pt"),
+        score=mapper.score,
+        alpha=0.5,
+        samples=len(mapper.latent_draws),
+        seed=mapper.seed,
+        source="made up",
+        pixel_quantile=0.7,
+    )
+    (folder / "calibration.json").write_text(json.dumps(thresholds.to_json()))
+    return folder
+
+
+@dataclass
+class Inferred:
+    """The outputs of a run over a folder of scans."""
+
+    folder: Path
+    results: dict[str, ScanResult]
+
+    def image(self, case: str, kind: str = "anomaly") -> nibabel.Nifti1Image:
+        """Return one written map."""
+        return nibabel.load(self.folder / case / str(self.results[case].outputs[kind]["name"]))
+
+    def values(self, case: str, kind: str = "anomaly") -> NDArray[Any]:
+        """Return one written map (X, Y, Z) in the voxel order of its scan."""
+        return np.asanyarray(self.image(case, kind).dataobj)
+
+    def scores(self, case: str) -> NDArray[np.float64]:
+        """Return the score of each slice along the canonical z axis, NaN for skipped ones."""
+        scores = [np.nan if one.score is None else one.score for one in self.results[case].slices]
+        return np.array(scores)
+
+
+def infer(scans: Path, output: Path, model: Path, **overrides: Any) -> Inferred:
+    """Run inference as the bundle does, and read back what it wrote."""
+    config = ConfigParser()
+    config.read_config(str(BUNDLE_ROOT / "configs" / "inference.json"))
+    given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model)}
+    for key, value in (given | NETWORK | {"device": torch.device("cpu")} | overrides).items():
+        config[key] = value
+    config.get_parsed_content("initialize#2")  # loads the weights; the other entries are for commands
+    evaluator = config.get_parsed_content("evaluator")
+    evaluator.run()
+    cases = [result.case for result in evaluator.results]
+    return Inferred(output, {case: read_result(result_path(output, case)) for case in cases})
