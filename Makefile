@@ -15,6 +15,9 @@ EXPORT := --ckpt_file models/model.pt --meta_file configs/metadata.json --config
 ONNX := {'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image':{0:'batch'},'pred':{0:'batch'}}, \
 	'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}
 
+# Pages with tables that are made from bundle/docs/results.
+PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md
+
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all lint format bench export tables clean
 
@@ -74,7 +77,7 @@ export: env ## Export the shipped weights to TorchScript and ONNX, in bundle/mod
 		--use_trace True --converter_kwargs "$(ONNX)"
 
 tables: env ## Write the results tables in the docs anew from bundle/docs/results
-	$(RUN) -m scripts.report.tables README.md bundle/docs/README.md
+	$(RUN) -m scripts.report.tables $(PAGES)
 
 clean: ## Remove the demo, exports and caches; .venv and runs stay
 	rm -rf demo build dist bundle/*.egg-info bundle/models/*.ts bundle/models/*.onnx

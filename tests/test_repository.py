@@ -40,6 +40,10 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def tracked_files() -> list[str]:
     listing = run("git", "ls-files", "-z")
@@ -85,6 +89,13 @@ def test_make_installs_every_extra() -> None:
     extras = re.search(r"^EXTRAS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert extras is not None
     assert set(extras[1].split(",")) == set(PROJECT["optional-dependencies"])
+
+
+def test_tables_in_the_docs_are_those_of_the_results(tracked_files: list[str]) -> None:
+    pages = [name for name in tracked_files if name.endswith("README.md") and "<!-- table:" in read(name)]
+    assert len(pages) == 3
+    result = run(sys.executable, "-m", "scripts.report.tables", "--check", *pages)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:

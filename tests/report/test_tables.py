@@ -8,8 +8,9 @@ import pytest
 
 from scripts import BUNDLE_ROOT
 from scripts.errors import InputError
+from scripts.report.detection_table import detection_table, summary_table
 from scripts.report.results import append_rows, read_rows
-from scripts.report.tables import detection_table, main, replace_table
+from scripts.report.tables import main, replace_table
 
 PAGE = "# Title\n\n<!-- table:detection -->\nold\n<!-- /table:detection -->\n\nAfter.\n"
 
@@ -74,6 +75,7 @@ def test_seeds_become_one_line_with_mean_deviation_and_interval(results):
         "Above trivial": "unclear (asymmetry 0.580)",
         "Test patients": "9",
         "Seeds": "3",
+        "Splits": "1",
         "Minutes": "12.3",
         "Machine": "2 CPU cores",
         "Commit": "0123456",
@@ -134,6 +136,28 @@ def test_seeds_that_differ_show_their_range(tmp_path):
     assert (line["Test patients"], line["Minutes"], line["Machine"]) == ("9-10", "8.55-120", "cpu, gpu")
 
 
+def test_seeds_and_splits_are_counted_apart(tmp_path):
+    rows = [make_row(seed=seed, split_seed=split) for seed, split in ((0, 0), (1, 0), (0, 4))]
+    rows += [make_baseline_row("position", 0.5, split_seed=split) for split in (0, 4)]
+    model, baseline = table_of(tmp_path, rows)
+    assert (model["Seeds"], model["Splits"]) == ("2", "2")
+    assert (baseline["Seeds"], baseline["Splits"]) == ("-", "2")
+
+
+def test_the_summary_has_the_scores_to_read_first_and_every_baseline(tmp_path):
+    rows = [make_row(score=score) for score in ("nll", "squared_error", "uncertainty_weighted, alpha 0.5")]
+    rows.append(make_baseline_row("position", 0.7))
+    append_rows(tmp_path / "rows.csv", rows)
+    lines = read_table(summary_table(read_rows(tmp_path / "rows.csv")))
+    assert [line["Score"] for line in lines] == [
+        "squared_error",
+        "uncertainty_weighted, alpha 0.5",
+        "position",
+    ]
+    assert lines[0]["Above trivial"] == "**no** (position 0.700)"
+    assert "Machine" not in lines[0]
+
+
 def test_reasons_of_empty_figures_stand_below_once(tmp_path):
     reason = "auroc_patient, ap_patient: no normal patient among 9"
     append_rows(tmp_path / "rows.csv", [make_row(seed=seed, undefined=reason) for seed in range(2)])
@@ -186,6 +210,22 @@ def test_command_writes_then_check_agrees_until_the_results_change(tmp_path, res
     assert capsys.readouterr().out == ""
     append_rows(results, [make_row(seed=7)])
     assert main(check) == 1
+
+
+def test_command_writes_every_table_a_page_has_a_place_for(tmp_path, results):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE + PAGE.replace("table:detection", "table:summary"))
+    assert main(["--results", str(results), str(page)]) == 0
+    rows = read_rows(results)
+    assert detection_table(rows) in page.read_text()
+    assert summary_table(rows) in page.read_text()
+
+
+def test_command_refuses_a_page_without_a_place_for_a_table(tmp_path, results, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table:other -->\n<!-- /table:other -->\n")
+    assert main(["--results", str(results), str(page)]) == 2
+    assert "with a NAME of summary, detection, found none" in capsys.readouterr().err
 
 
 def test_command_touches_no_file_when_one_is_wrong(tmp_path, results, capsys):

@@ -1,0 +1,189 @@
+"""The detection results as markdown tables: every figure, and a summary to read first."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from scripts.errors import InputError
+from scripts.report.results import TRIVIAL, Row
+
+EMPTY = "-"
+
+SUMMARY_SCORES = ("uncertainty_weighted, alpha 0.5", "squared_error")
+"""Scores of a model in the summary: the paper's, as inference uses it, and the plain error."""
+
+SUMMARY_COLUMNS = (
+    "Data",
+    "Model",
+    "Score",
+    "Matched AUROC",
+    "Above trivial",
+    "AUROC",
+    "AP",
+    "Test patients",
+    "Seeds",
+    "Splits",
+)
+
+NOTES = """\
+AUROC and AP: slices, as on a test with as many normal as abnormal ones. Matched AUROC: abnormal slices
+against normal slices of the same level only, which position alone barely raises above 0.5. Each is the
+mean over seeds and splits ± standard deviation, in brackets the 95 % interval over resampled patients (its
+ends averaged). Above trivial: whether the matched AUROC is higher than that of the best baseline without a
+model on the same patients; "unclear" where its interval reaches down to it. A model with "no" has not
+learned to see lesions."""
+
+Cell = Callable[[Sequence[Row]], str]
+
+
+def detection_table(rows: Sequence[Row]) -> str:
+    """Return the markdown table of all detection results, with its notes.
+
+    One line per data set, modality, configuration and score, over all seeds and splits; baselines without
+    a model come last in each data set. Columns that no line fills are left out.
+
+    Args:
+        rows: rows of the results file, see :func:`scripts.report.results.read_rows`.
+
+    Raises:
+        InputError: a cell that should hold a number does not.
+    """
+    return "\n".join([*_table(rows, _columns(rows)), "", NOTES, *_undefined_notes(rows)])
+
+
+def summary_table(rows: Sequence[Row]) -> str:
+    """Return what to read first: :data:`SUMMARY_SCORES` of each model beside all trivial baselines.
+
+    Args and errors: as :func:`detection_table`.
+    """
+    shown = [row for row in rows if row["configuration"] == TRIVIAL or row["score"] in SUMMARY_SCORES]
+    columns = {header: cell for header, cell in _columns(rows).items() if header in SUMMARY_COLUMNS}
+    return "\n".join([*_table(shown, columns), "", NOTES])
+
+
+def _table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> list[str]:
+    lines: dict[tuple[str, ...], list[Row]] = {}
+    for row in sorted(rows, key=_line_order):
+        lines.setdefault(_line_order(row), []).append(row)
+    cells = {header: [cell(line) for line in lines.values()] for header, cell in columns.items()}
+    filled = {header: column for header, column in cells.items() if set(column) - {EMPTY}}
+    return [_join(filled), _join("---" for _ in filled), *map(_join, zip(*filled.values(), strict=True))]
+
+
+def _line_order(row: Row) -> tuple[str, ...]:
+    last = "1" if row["configuration"] == TRIVIAL else "0"
+    return (row["dataset"], row["modality"], last, row["configuration"], row["score"])
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, Cell]:
+    return {
+        "Data": lambda line: f"{line[0]['dataset']} {line[0]['modality']}",
+        "Model": lambda line: line[0]["configuration"],
+        "Score": lambda line: line[0]["score"],
+        "Matched AUROC": lambda line: _measured(line, "auroc_matched"),
+        "Above trivial": lambda line: _above_trivial(line, rows),
+        "AUROC": lambda line: _measured(line, "auroc_balanced"),
+        "AP": lambda line: _measured(line, "ap_balanced"),
+        "Patient AUROC": lambda line: _measured(line, "auroc_patient"),
+        "Patient AP": lambda line: _measured(line, "ap_patient"),
+        "False alarms per normal scan": lambda line: _measured(line, "false_alarms_per_scan"),
+        "Pixel AP": lambda line: _measured(line, "ap_pixel"),
+        "Lesion pixels": lambda line: _measured(line, "pixel_prevalence"),
+        "Test patients": lambda line: _range(line, "patients_test"),
+        "Normal slices": lambda line: _range(line, "slices_normal"),
+        "Abnormal slices": lambda line: _range(line, "slices_abnormal"),
+        "Training patients": lambda line: _range(line, "patients_train"),
+        "Training slices": lambda line: _range(line, "slices_train"),
+        "Seeds": lambda line: _count(line, "seed"),
+        "Splits": lambda line: _count(line, "split_seed"),
+        "Epochs": lambda line: _range(line, "epochs"),
+        "Minutes": lambda line: _range(line, "minutes"),
+        "Machine": lambda line: _names(line, "machine"),
+        "Commit": lambda line: _names(
+            [row | {"commit": row.get("commit", "")[:7]} for row in line], "commit"
+        ),
+    }
+
+
+def _numbers(line: Iterable[Row], column: str) -> list[float]:
+    texts = [row[column] for row in line if row.get(column)]
+    try:
+        values = [float(text) for text in texts]
+    except ValueError as error:
+        raise InputError(f"Expected numbers in the results column {column}, got {texts}.") from error
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"Expected finite numbers in the results column {column}, got {texts}.")
+    return values
+
+
+def _measured(line: Sequence[Row], metric: str) -> str:
+    """Return "mean ± standard deviation over seeds (interval over patients)", as far as known."""
+    values = _numbers(line, metric)
+    if not values:
+        return EMPTY
+    text = f"{statistics.mean(values):.3f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.3f}"
+    low, high = (_numbers(line, metric + end) for end in ("_low", "_high"))
+    return text + (f" ({statistics.mean(low):.3f}-{statistics.mean(high):.3f})" if low and high else "")
+
+
+def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Compare with the best baseline without a model on the same data and splits."""
+    first, values = line[0], _numbers(line, "auroc_matched")
+    if first["configuration"] == TRIVIAL or not values:
+        return EMPTY
+    splits = {row["split_seed"] for row in line}
+    same = [
+        row
+        for row in rows
+        if row["configuration"] == TRIVIAL
+        and (row["dataset"], row["modality"]) == (first["dataset"], first["modality"])
+        and row["split_seed"] in splits
+    ]
+    means = {
+        name: statistics.mean(matched)
+        for name in sorted({row["score"] for row in same})
+        if (matched := _numbers((row for row in same if row["score"] == name), "auroc_matched"))
+    }
+    if not means:
+        return EMPTY
+    best = max(means, key=lambda name: means[name])
+    low = _numbers(line, "auroc_matched_low")
+    if statistics.mean(values) <= means[best]:
+        verdict = "**no**"
+    else:
+        verdict = "yes" if low and statistics.mean(low) > means[best] else "unclear"
+    return f"{verdict} ({best} {means[best]:.3f})"
+
+
+def _range(line: Sequence[Row], column: str) -> str:
+    values = sorted(
+        {f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in _numbers(line, column)}, key=float
+    )
+    if not values:
+        return EMPTY
+    return values[0] if len(values) == 1 else f"{values[0]}-{values[-1]}"
+
+
+def _count(line: Sequence[Row], column: str) -> str:
+    """Return how many different values a column has; a baseline without chance has no seed."""
+    return str(len({row[column] for row in line} - {""}) or EMPTY)
+
+
+def _names(line: Sequence[Row], column: str) -> str:
+    return ", ".join(dict.fromkeys(row[column] for row in line if row.get(column))) or EMPTY
+
+
+def _join(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _undefined_notes(rows: Sequence[Row]) -> list[str]:
+    """Say for each data set why figures are left empty."""
+    notes = dict.fromkeys(
+        f"- {row['dataset']} {row['modality']}: {row['undefined']}" for row in rows if row.get("undefined")
+    )
+    return ["", "Left empty, and why:", "", *sorted(notes)] if notes else []
