@@ -64,6 +64,8 @@ def make_model_dir(folder: Path) -> Path:
         alpha=0.5,
         samples=len(mapper.latent_draws),
         seed=mapper.seed,
+        noise=mapper.noise,
+        region=mapper.region,
         source="random weights of a benchmark",
     )
     write_json(folder / "calibration.json", calibration.to_json())

@@ -57,6 +57,8 @@ def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Pa
         alpha=0.5,
         samples=len(mapper.latent_draws),
         seed=mapper.seed,
+        noise=mapper.noise,
+        region=mapper.region,
         source="made up",
         pixel_quantile=0.7,
     )

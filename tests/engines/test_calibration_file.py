@@ -39,6 +39,8 @@ def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None
         ({"weights": "f" * 64}, "(given ffffffffffff)"),
         ({"samples": 3}, "samples 2 (given 3)"),
         ({"seed": 1}, "seed 0 (given 1)"),
+        ({"noise": "antithetic"}, "noise normal (given antithetic)"),
+        ({"region": "image"}, "region foreground (given image)"),
         ({"score": "nll"}, "score uncertainty_weighted (given nll)"),
     ],
 )

@@ -82,7 +82,9 @@ def test_prediction_is_the_mappers_own(case) -> None:
 
 
 @pytest.mark.parametrize("score", list(Score))
-@pytest.mark.parametrize("weights", [{}, {"use_epistemic": False}, {"use_aleatoric": False}])
+@pytest.mark.parametrize(
+    "weights", [{}, {"use_epistemic": False}, {"use_aleatoric": False}, {"region": "image"}]
+)
 def test_mean_scores_are_those_of_the_map_that_inference_scores(case, score, weights) -> None:
     """Thresholds come from this engine and are held against the maps: for several modalities too."""
     mapper = AnomalyMapper(SAMPLES, seed=4, score=score, **weights, **case[0].arguments)
@@ -90,7 +92,7 @@ def test_mean_scores_are_those_of_the_map_that_inference_scores(case, score, wei
     evaluator = toy_evaluator(mapper, toy_slices(case[1]))
     evaluator.run()
     output = evaluator.state.output
-    own = slice_score(case[1], output["pred"][:, 4:], output["pred"][:, 1:2], alpha=0.0)
+    own = slice_score(case[1], output["pred"][:, 4:], output["pred"][:, 1:2], 0.0, mapper.region)
     torch.testing.assert_close(output[f"mean_{score.value}"], own, rtol=1e-4, atol=1e-6)
 
 

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration, calibrate, normal_quantile_threshold, normal_range
 
-SETTINGS = {"weights_sha256": "ab" * 32, "score": "nll", "alpha": 0.5, "samples": 5, "seed": 0}
+SETTINGS = {
+    "weights_sha256": "ab" * 32,
+    "score": "nll",
+    "alpha": 0.5,
+    "samples": 5,
+    "seed": 0,
+    "noise": "normal",
+    "region": "foreground",
+}
 
 
 class Score(StrEnum):
@@ -122,6 +130,8 @@ def test_only_the_calibrated_settings_match():
         ({"alpha": 0.7}, "calibrated for alpha 0.5 (given 0.7); calibrate these settings first"),
         ({"samples": 10}, "samples 5 (given 10)"),
         ({"seed": 3}, "seed 0 (given 3)"),
+        ({"noise": "sobol"}, "noise normal (given sobol)"),
+        ({"region": "image"}, "region foreground (given image)"),
         ({"score": "squared_error"}, "score nll (given squared_error)"),
         ({"weights_sha256": "cd" * 32}, "weights abababababab (given cdcdcdcdcdcd)"),
         ({"samples": 10, "alpha": 0.0}, "samples 5 (given 10), alpha 0.5 (given 0.0)"),

@@ -64,6 +64,17 @@ def test_background_is_zero_in_every_map():
     assert (pred[:, 0][~outside] > 0).all()
 
 
+def test_maps_of_the_whole_image_go_on_into_the_background():
+    images = small_images()
+    head, whole = small_mapper()(images), small_mapper(region="image")(images)
+    inside = (images > 0).expand_as(head)
+    assert torch.equal(whole[inside], head[inside])
+    assert (whole[:, 0] > 0).all()
+    torch.testing.assert_close(
+        whole[:, 1:2], (images - whole[:, 4:]).square() / (whole[:, :1] + 1e-8), rtol=1e-5, atol=0
+    )
+
+
 @pytest.mark.parametrize("key_grid", [None, 16])
 def test_state_dict_is_the_networks_own(key_grid):
     vae, mapper = BayesianVAE(key_grid=key_grid), AnomalyMapper(key_grid=key_grid)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scripts.errors import InputError
-from scripts.uncertainty.scores import EPSILON, SCORE_CODES, Score, foreground_mean, pixel_score, slice_score
+from scripts.uncertainty.scores import EPSILON, SCORE_CODES, Score, masked_mean, pixel_score, slice_score
 
 FORMULAS = {
     Score.UNCERTAINTY_WEIGHTED: lambda error, total: error / (total + 1e-8),
@@ -68,14 +68,14 @@ def test_config_words_name_the_scores():
         Score("squared_eror")
 
 
-def test_foreground_mean_is_the_mean_over_the_foreground():
+def test_masked_mean_is_the_mean_over_the_mask():
     values, foreground = random(3, 2, 4, 5), random(3, 1, 4, 5, seed=1) > 0.5
     expected = [one[:, inside[0]].mean() for one, inside in zip(values, foreground, strict=True)]
-    torch.testing.assert_close(foreground_mean(values, foreground), torch.stack(expected))
+    torch.testing.assert_close(masked_mean(values, foreground), torch.stack(expected))
 
 
-def test_foreground_mean_of_nothing_is_zero():
-    assert foreground_mean(random(2, 1, 3, 3), torch.zeros(2, 1, 3, 3, dtype=torch.bool)).tolist() == [0, 0]
+def test_masked_mean_of_nothing_is_zero():
+    assert masked_mean(random(2, 1, 3, 3), torch.zeros(2, 1, 3, 3, dtype=torch.bool)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -88,6 +88,14 @@ def test_slice_score_mixes_error_and_pixel_score_over_the_head(alpha, channels):
         error = (one - other)[:, inside].square().mean()
         expected.append(alpha * error + (1 - alpha) * scores[0, inside].mean())
     torch.testing.assert_close(slice_score(image, reconstruction, anomaly, alpha), torch.stack(expected))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_slice_score_over_the_image_is_the_papers_plain_mean(channels):
+    image, reconstruction, anomaly = slices(channels=channels)
+    error = (image - reconstruction).square().mean(dim=(1, 2, 3))
+    expected = 0.3 * error + 0.7 * anomaly.mean(dim=(1, 2, 3))
+    torch.testing.assert_close(slice_score(image, reconstruction, anomaly, 0.3, "image"), expected)
 
 
 def test_slice_score_ignores_the_background():

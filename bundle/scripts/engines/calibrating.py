@@ -67,6 +67,8 @@ def calibrate_weights(
         alpha=alpha,
         samples=len(mapper.latent_draws),
         seed=mapper.seed,
+        noise=mapper.noise,
+        region=mapper.region,
         source=source,
         slice_quantile=slice_quantile,
         pixel_quantile=pixel_quantile,

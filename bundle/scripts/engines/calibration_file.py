@@ -35,7 +35,13 @@ def find_calibration(
             f"{file}: expected a calibration, found something else ({error}); calibrate again."
         ) from error
     difference = calibration.matches(
-        weights_sha256, mapper.score, alpha, samples=len(mapper.latent_draws), seed=mapper.seed
+        weights_sha256,
+        mapper.score,
+        alpha,
+        samples=len(mapper.latent_draws),
+        seed=mapper.seed,
+        noise=mapper.noise,
+        region=mapper.region,
     )
     if difference is None:
         return calibration

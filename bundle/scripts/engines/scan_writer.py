@@ -22,7 +22,7 @@ from scripts.io.results import InputFile, ScanResult, SliceResult, scan_score
 from scripts.io.resume import planned_outputs
 from scripts.report.overview import plot_overview
 from scripts.uncertainty.maps import CHANNEL, MapName
-from scripts.uncertainty.scores import foreground_mean, slice_score
+from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
 
 MASK = "mask"
 OVERVIEW = "overview"
@@ -37,7 +37,8 @@ class ScanWriter:
         output_dir: folder of the cohort.
         invert: MONAI's ``Invertd`` of the preprocessing, for key ``pred``.
         weights_sha256: hash of the weights file.
-        settings: everything that changes the numbers; must hold ``alpha`` and ``top_slices``.
+        settings: everything that changes the numbers; must hold ``alpha``, ``score_region`` and
+            ``top_slices``.
         calibration: thresholds, or the reason why there are none.
         synthetic: the scans are phantoms; pictures say so.
     """
@@ -114,11 +115,11 @@ class ScanWriter:
         indices = brain_slices(image.numpy())
         images = image.as_tensor()[..., indices].permute(3, 0, 1, 2)
         maps = pred[..., indices].permute(3, 0, 1, 2).to(images.device)
-        inside = (images > 0).any(dim=1, keepdim=True)
-        scores = slice_score(images, maps[:, 4:], maps[:, 1:2], self.settings["alpha"])
+        region = ScoreRegion(self.settings["score_region"])
+        scored = scored_pixels(images, region is ScoreRegion.IMAGE)
+        scores = slice_score(images, maps[:, 4:], maps[:, 1:2], self.settings["alpha"], region)
         epistemic, aleatoric = (
-            foreground_mean(maps[:, [CHANNEL[name]]], inside)
-            for name in (MapName.EPISTEMIC, MapName.ALEATORIC)
+            masked_mean(maps[:, [CHANNEL[name]]], scored) for name in (MapName.EPISTEMIC, MapName.ALEATORIC)
         )
         limit = result.calibration.slice_threshold
         result.slices = [SliceResult(index) for index in range(image.shape[-1])]

@@ -15,7 +15,7 @@ from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.objectives.elbo import NegativeELBO, foreground, gaussian_log_likelihood, kl_to_standard_normal
 from scripts.uncertainty.decomposition import decompose
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import SCORE_CODES, Score, foreground_mean, pixel_score
+from scripts.uncertainty.scores import SCORE_CODES, Score, masked_mean, pixel_score, scored_pixels
 
 
 def _autocast(engine: SupervisedTrainer | SupervisedEvaluator, enabled: bool) -> torch.autocast:
@@ -85,7 +85,8 @@ class VAEEvaluator(SupervisedEvaluator):
 
     The output holds, for each slice (B,): ``label`` as in the batch, ``elbo`` (nats per value, at
     beta = 1, mean over the K draws), ``kl`` (nats), ``mean_<score>`` for every :class:`Score`,
-    ``epistemic`` and ``aleatoric`` (means over the foreground); and ``pred`` (B, 4 + C, H, W).
+    ``epistemic`` and ``aleatoric`` (means over the pixels that the mapper scores); and ``pred``
+    (B, 4 + C, H, W).
     """
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -100,6 +101,7 @@ class VAEEvaluator(SupervisedEvaluator):
                 means, log_variances = mapper.decode_samples(*moments)
             pred = mapper.to_maps(image, means, log_variances)
             inside = foreground(image)
+            scored = scored_pixels(image, mapper.scores_whole_image)
             likelihood = torch.stack(
                 [
                     gaussian_log_likelihood(image, mean.float(), log_variance.float(), inside)
@@ -114,9 +116,9 @@ class VAEEvaluator(SupervisedEvaluator):
                 "elbo": (likelihood - kl) / image[0].numel(),
                 "kl": kl,
                 "latent_deviation": torch.exp(0.5 * moments[1].float()).mean(dim=1),
-                "epistemic": foreground_mean(pred[:, 2:3], inside),
-                "aleatoric": foreground_mean(pred[:, 3:4], inside),
-                **self._mean_scores(image, inside, mapper, *decompose(means.float(), log_variances.float())),
+                "epistemic": masked_mean(pred[:, 2:3], scored),
+                "aleatoric": masked_mean(pred[:, 3:4], scored),
+                **self._mean_scores(image, scored, mapper, *decompose(means.float(), log_variances.float())),
             }
         engine.state.output = output
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
@@ -126,7 +128,7 @@ class VAEEvaluator(SupervisedEvaluator):
     @staticmethod
     def _mean_scores(
         image: torch.Tensor,
-        inside: torch.Tensor,
+        scored: torch.Tensor,
         mapper: AnomalyMapper,
         mean: torch.Tensor,
         epistemic: torch.Tensor,
@@ -136,6 +138,6 @@ class VAEEvaluator(SupervisedEvaluator):
         total = mapper.epistemic_weight * epistemic + mapper.aleatoric_weight * aleatoric
         error = (image - mean).square()
         return {
-            f"mean_{score.value}": foreground_mean(pixel_score(SCORE_CODES[score], error, total), inside)
+            f"mean_{score.value}": masked_mean(pixel_score(SCORE_CODES[score], error, total), scored)
             for score in Score
         }

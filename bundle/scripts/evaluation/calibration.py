@@ -52,6 +52,10 @@ class Calibration:
     """Number K of latent draws."""
     seed: int
     """Seed of the latent draws."""
+    noise: str
+    """Config value of the kind of latent draws."""
+    region: str
+    """Config value of the pixels that are scored."""
     slice_threshold: float
     """Quantile of the slice scores of normal slices."""
     pixel_threshold: float
@@ -91,9 +95,17 @@ class Calibration:
                 raise InputError(f"Expected a finite number for {name} in the calibration, got {value!r}.")
         return cls(**{**data, "normal_range": tuple(LevelBand(**band) for band in data["normal_range"])})
 
-    def matches(self, weights_sha256: str, score: str, alpha: float, samples: int, seed: int) -> str | None:
+    def matches(
+        self, weights_sha256: str, score: str, alpha: float, samples: int, seed: int, noise: str, region: str
+    ) -> str | None:
         """Return None when the thresholds hold for these settings, else a sentence that says why not."""
-        given = {"score": _config_value(score), "samples": samples, "seed": seed}
+        given = {
+            "score": _config_value(score),
+            "samples": samples,
+            "seed": seed,
+            "noise": _config_value(noise),
+            "region": _config_value(region),
+        }
         differing = [
             f"{name} {getattr(self, name)} (given {value})"
             for name, value in given.items()
@@ -117,6 +129,8 @@ def calibrate(
     alpha: float,
     samples: int,
     seed: int,
+    noise: str,
+    region: str,
     source: str,
     slice_quantile: float = 0.95,
     pixel_quantile: float = 0.99,
@@ -136,6 +150,8 @@ def calibrate(
         alpha: weight of the mixed image-level score.
         samples: number K of latent draws.
         seed: seed of the latent draws.
+        noise: config value of the kind of latent draws.
+        region: config value of the pixels that are scored.
         source: which data, in words.
         slice_quantile: share of normal slices at or below the slice threshold, in (0, 1).
         pixel_quantile: share of normal foreground pixels at or below the pixel threshold, in (0, 1).
@@ -163,6 +179,8 @@ def calibrate(
         alpha=float(alpha),
         samples=int(samples),
         seed=int(seed),
+        noise=_config_value(noise),
+        region=_config_value(region),
         slice_threshold=slice_threshold,
         pixel_threshold=pixels.quantile(pixel_quantile),
         slice_quantile=float(slice_quantile),

@@ -9,7 +9,7 @@ import torch
 from scripts.networks.bayesian_vae import VAEBackbone
 from scripts.uncertainty.decomposition import decompose
 from scripts.uncertainty.latent_noise import NoiseKind, latent_noise
-from scripts.uncertainty.scores import SCORE_CODES, Score, pixel_score
+from scripts.uncertainty.scores import SCORE_CODES, Score, ScoreRegion, pixel_score, scored_pixels
 
 CHANNELS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric", "reconstruction")
 """Channels of ``pred`` for one input channel; the anomaly is 1, so that mask value 1 is called anomaly."""
@@ -23,13 +23,14 @@ class AnomalyMapper(VAEBackbone):
 
     Channels of ``pred``: 0 total uncertainty, 1 anomaly, 2 epistemic, 3 aleatoric (variances in
     normalised intensity^2, averaged over modalities), 4 and on the reconstruction of each modality. All
-    are 0 on the background, which the likelihood does not cover.
+    are 0 on the background, which the likelihood does not cover, unless ``region`` is the whole image.
 
     Args:
         samples: K, number of latent draws.
         seed: seed of the draws.
         noise: how the draws are made, see :class:`NoiseKind`.
         score: what the anomaly channel holds, see :class:`Score`.
+        region: which pixels are scored, see :class:`ScoreRegion`.
         use_epistemic: False leaves epistemic variance out of the total (an ablation).
         use_aleatoric: False leaves aleatoric variance out of the total (an ablation).
         vae: arguments of :class:`VAEBackbone`.
@@ -41,12 +42,16 @@ class AnomalyMapper(VAEBackbone):
         seed: int = 0,
         noise: str = NoiseKind.NORMAL,
         score: str = Score.UNCERTAINTY_WEIGHTED,
+        region: str = ScoreRegion.FOREGROUND,
         use_epistemic: bool = True,
         use_aleatoric: bool = True,
         **vae: Any,
     ) -> None:
         super().__init__(**vae)
         self.seed = seed
+        self.noise = NoiseKind(noise).value
+        self.region = ScoreRegion(region).value
+        self.scores_whole_image = self.region == ScoreRegion.IMAGE
         self.score = Score(score).value
         self.score_code = SCORE_CODES[Score(score)]
         self.epistemic_weight = float(use_epistemic)
@@ -71,8 +76,8 @@ class AnomalyMapper(VAEBackbone):
         total = self.epistemic_weight * epistemic + self.aleatoric_weight * aleatoric
         anomaly = pixel_score(self.score_code, (image - reconstruction).square(), total)
         maps = [one.mean(dim=1, keepdim=True) for one in (total, anomaly, epistemic, aleatoric)]
-        foreground = (image > 0).to(image.dtype).amax(dim=1, keepdim=True)
-        return torch.cat([maps[0], maps[1], maps[2], maps[3], reconstruction], dim=1) * foreground
+        scored = scored_pixels(image, self.scores_whole_image).to(image.dtype)
+        return torch.cat([maps[0], maps[1], maps[2], maps[3], reconstruction], dim=1) * scored
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return ``pred`` (B, 4 + C, H, W) of ``image`` (B, C, H, W), normalised, background 0."""
@@ -87,9 +92,10 @@ def mapper_of(
     seed: int = 0,
     noise: str = NoiseKind.NORMAL,
     score: str = Score.UNCERTAINTY_WEIGHTED,
+    region: str = ScoreRegion.FOREGROUND,
 ) -> AnomalyMapper:
     """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training."""
-    mapper = AnomalyMapper(samples, seed, noise, score, **network.arguments)
+    mapper = AnomalyMapper(samples, seed, noise, score, region, **network.arguments)
     for name, layer in network.named_children():
         setattr(mapper, name, layer)
     return mapper

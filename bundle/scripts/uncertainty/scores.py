@@ -23,6 +23,15 @@ class Score(Option):
     """(x - mean)^2 * total, intensity^4: what "anomalies raise uncertainty" would suggest."""
 
 
+class ScoreRegion(Option):
+    """Which pixels have a score, and are averaged over to the score of a slice."""
+
+    FOREGROUND = "foreground"
+    """Pixels of the head."""
+    IMAGE = "image"
+    """Every pixel, the paper's plain mean; log variances of -20 on the background make A_pixel explode."""
+
+
 SCORE_CODES = {score: code for code, score in enumerate(Score)}
 """Plain integers for the scripted module, which cannot hold an enum."""
 
@@ -39,27 +48,42 @@ def pixel_score(code: int, squared_error: torch.Tensor, total: torch.Tensor) -> 
     return squared_error * variance
 
 
-def foreground_mean(values: torch.Tensor, foreground: torch.Tensor) -> torch.Tensor:
-    """Return the mean of ``values`` (B, C, H, W) over ``foreground`` (B, 1, H, W), (B,); 0 if it is empty."""
-    weights = foreground.expand_as(values).to(values.dtype)
+def scored_pixels(image: torch.Tensor, whole: bool) -> torch.Tensor:
+    """Return the pixels (B, 1, H, W) of a normalised image (B, C, H, W) that are scored, boolean.
+
+    Args:
+        image: background exactly 0.
+        whole: all pixels (:attr:`ScoreRegion.IMAGE`), not those of the head alone.
+    """
+    inside = (image > 0).any(dim=1, keepdim=True)
+    return torch.ones_like(inside) if whole else inside
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean of ``values`` (B, C, H, W) over ``mask`` (B, 1, H, W), (B,); 0 if it is empty."""
+    weights = mask.expand_as(values).to(values.dtype)
     total = (values * weights).flatten(1).sum(dim=1)
     return total / weights.flatten(1).sum(dim=1).clamp(min=1)
 
 
 def slice_score(
-    image: torch.Tensor, reconstruction: torch.Tensor, anomaly: torch.Tensor, alpha: float
+    image: torch.Tensor,
+    reconstruction: torch.Tensor,
+    anomaly: torch.Tensor,
+    alpha: float,
+    region: str = ScoreRegion.FOREGROUND,
 ) -> torch.Tensor:
     """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(A_pixel) of each slice, (B,).
 
-    The paper's eq. 14, with means over the foreground: on the background, log variances of -20 would
-    make A_pixel explode.
+    The paper's eq. 14, with means over the foreground or, its plain reading, over the image.
 
     Args:
         image: (B, C, H, W) normalised, background 0.
         reconstruction: (B, C, H, W).
         anomaly: (B, 1, H, W) pixel scores.
         alpha: weight of the plain squared error, 0 to 1.
+        region: a :class:`ScoreRegion`, that of the mapper that made ``anomaly``.
     """
-    foreground = (image > 0).any(dim=1, keepdim=True)
-    error = foreground_mean((image - reconstruction).square(), foreground)
-    return alpha * error + (1 - alpha) * foreground_mean(anomaly, foreground)
+    scored = scored_pixels(image, ScoreRegion(region) is ScoreRegion.IMAGE)
+    error = masked_mean((image - reconstruction).square(), scored)
+    return alpha * error + (1 - alpha) * masked_mean(anomaly, scored)
