@@ -158,9 +158,12 @@ class ScanWriter:
 
     def _draw(self, result: ScanResult, image: MetaTensor, pred: torch.Tensor, path: Path) -> None:
         volumes = pred.cpu().numpy()
+        maps = {name.value: volumes[CHANNEL[name]] for name in MapName}
+        if isinstance(self.calibration, Calibration):
+            maps[MASK] = maps[MapName.ANOMALY.value] > self.calibration.pixel_threshold
         plot_overview(
             image.numpy()[0],
-            {name.value: volumes[CHANNEL[name]] for name in MapName},
+            maps,
             [one.score for one in result.slices],
             result.calibration.slice_threshold,
             path,

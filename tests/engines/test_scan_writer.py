@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.engines import scan_writer
+from tests.heads import make_head, save_scan, scan_affine
+from tests.inference_route import infer, make_model
+
+SHAPE, SPACING = (34, 39, 9), (5.0, 5.5, 16.0)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of every picture, and an empty file in its place."""
+    calls: list[tuple[Any, ...]] = []
+
+    def record(*given: Any, **_: Any) -> None:
+        calls.append(given)
+        Path(given[4]).write_bytes(b"")
+
+    monkeypatch.setattr(scan_writer, "plot_overview", record)
+    return calls
+
+
+def map_one(folder: Path, model: Path) -> None:
+    save_scan(folder / "scans" / "plain.nii.gz", make_head(SHAPE, SPACING), scan_affine(SHAPE, SPACING))
+    infer(folder / "scans", folder / "maps", model)
+
+
+def test_the_picture_outlines_what_the_mask_marks(tmp_path, drawn) -> None:
+    model = make_model(tmp_path / "model")
+    map_one(tmp_path, model)
+    threshold = json.loads((model / "calibration.json").read_text())["pixel_threshold"]
+    ((image, maps, scores, _, path, title),) = drawn
+    assert np.array_equal(maps["mask"], maps["anomaly"] > threshold)
+    assert maps["mask"].any()
+    assert image.shape == maps["mask"].shape == (128, 128, 9)
+    assert (len(scores), path.name, title) == (9, "plain_overview.png", "plain")
+
+
+def test_without_thresholds_the_picture_has_no_mask(tmp_path, drawn) -> None:
+    model = make_model(tmp_path / "model")
+    (model / "calibration.json").unlink()
+    map_one(tmp_path, model)
+    ((_, maps, _, limit, _, _),) = drawn
+    assert "mask" not in maps
+    assert limit is None
