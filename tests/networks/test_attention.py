@@ -52,9 +52,10 @@ def make_small(key_grid):
 
 
 @pytest.mark.parametrize("key_grid", [None, 3, 2])
-@pytest.mark.parametrize("grad", [True, False], ids=["training kernel", "inference kernel"])
-def test_equals_softmax_pixel_by_pixel(key_grid, grad, monkeypatch):
-    monkeypatch.setattr("scripts.networks.attention.worth_blocks", lambda tokens, context: True)
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("blocks", [True, False])
+def test_equals_softmax_pixel_by_pixel(key_grid, grad, blocks, monkeypatch):
+    monkeypatch.setattr("scripts.networks.attention.worth_blocks", lambda tokens, context: blocks)
     layer, image = make_small(key_grid)
     layer.attention.to_q.weight.data *= 3
     with torch.no_grad():
@@ -79,7 +80,7 @@ def test_full_attention_equals_torch_multihead_attention():
     torch.testing.assert_close(layer.attention_weights(image, 64), weights, rtol=1e-4, atol=1e-6)
 
 
-def test_large_map_without_gradients_on_one_thread_takes_the_blocks_and_agrees(monkeypatch):
+def test_large_map_on_one_thread_takes_the_blocks_and_agrees(monkeypatch):
     layer, image = make_attention(channels=32, heads=8, size=32), make_map(channels=32, size=32)
     called = []
 
@@ -87,14 +88,20 @@ def test_large_map_without_gradients_on_one_thread_takes_the_blocks_and_agrees(m
         called.append(query.shape)
         return blocked_attention(query, key, value)
 
-    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    def weight_gradients():
+        layer.zero_grad()
+        layer(image).square().mean().backward()
+        return [parameter.grad.clone() for parameter in layer.parameters()]
+
     monkeypatch.setattr("scripts.networks.attention.blocked_attention", watched)
-    with_gradients = layer(image)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    output, expected = layer(image).detach(), weight_gradients()
     assert not called
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     with torch.no_grad():
-        without = layer(image)
-    assert called == [(2, 8, 1024, 4)]
-    torch.testing.assert_close(without, with_gradients.detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer(image), output, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(weight_gradients(), expected, rtol=1e-4, atol=1e-5)
+    assert called == [(2, 8, 1024, 4)] * 2
 
 
 @pytest.mark.parametrize("key_grid", [8, 9, 64])

@@ -41,6 +41,41 @@ def test_any_size_of_logits(scale):
     torch.testing.assert_close(output.double(), slow_reference(query, key, value), rtol=0, atol=tolerance)
 
 
+def gradients(attend, inputs):
+    inputs = [one.detach().clone().requires_grad_() for one in inputs]
+    output = attend(*inputs)
+    weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).reshape(output.shape)
+    (output * weights).sum().backward()
+    return [one.grad for one in inputs]
+
+
+def exact_gradients(inputs):
+    def attend(query, key, value):
+        return torch.softmax(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1) @ value
+
+    return gradients(attend, [one.double() for one in inputs])
+
+
+@pytest.mark.parametrize(("positions", "keys", "size"), [(64, 64, 4), (50, 7, 3), (33, 100, 8)])
+@pytest.mark.parametrize("block_bytes", [1, 4096, 2**21], ids=["smallest", "some", "one"])
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e3], ids=["flat", "steep", "one-hot"])
+def test_gradients_are_those_of_softmax(positions, keys, size, block_bytes, scale):
+    inputs = heads(positions, keys, size, scale)
+    found = gradients(lambda *given: blocked_attention(*given, block_bytes=block_bytes), inputs)
+    tolerance = 1e-5 if scale < 1e3 else 1e-3  # large logits hold fewer digits after the point
+    for ours, exact in zip(found, exact_gradients(inputs), strict=True):
+        torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=tolerance * float(exact.abs().max()))
+
+
+def test_gradients_are_float32_under_mixed_precision():
+    inputs = heads(64, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(blocked_attention, inputs)
+    for ours, exact in zip(found, exact_gradients(inputs), strict=True):
+        assert ours.dtype is torch.float32
+        torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-5)
+
+
 def test_the_bound_changes_the_route_not_the_result():
     query, key, value = heads(64, 48, scale=3.0)
     plain = blocked_attention(query, key, value, largest_exponent=1e9)

@@ -18,8 +18,8 @@ class SpatialAttention(nn.Module):
 
     MONAI's ``CrossAttentionBlock`` does the attention. Its tokens are (B, N, C), so queries, keys and
     values have their channels contiguous; fed with the channel-strided output of a 1 x 1 convolution,
-    PyTorch's CPU kernel is about ten times slower. On one CPU thread, without gradients, large maps go
-    through :func:`blocked_attention` instead: the same numbers in less than half the time.
+    PyTorch's CPU kernel is about ten times slower. On one CPU thread, large maps go through
+    :func:`blocked_attention` instead: the same numbers in less than half the time.
 
     Args:
         channels: channels of the feature map, divisible by ``heads``.
@@ -62,7 +62,7 @@ class SpatialAttention(nn.Module):
     @torch.jit.unused
     def _attend_eagerly(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         block = self.attention
-        if torch.is_grad_enabled() or not worth_blocks(tokens, context):
+        if not worth_blocks(tokens, context):
             return block(tokens, context)
         query, key, value = (
             block.input_rearrange(layer(source))
