@@ -95,26 +95,40 @@ class _BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
-        query, key, value, output, log_sum = ctx.saved_tensors
-        gradient = gradient.transpose(-1, -2).contiguous()
-        ones = torch.ones_like(key[..., :1])
-        # One more dimension subtracts the normaliser, and the gradients' weighted mean, in the products.
-        key_and_one, value_and_one = torch.cat((key, ones), dim=-1), torch.cat((value, ones), dim=-1)
-        normalised = torch.cat((query, -log_sum), dim=2)
-        centred = torch.cat((gradient, -(gradient * output).sum(dim=2, keepdim=True)), dim=2)
-        transposed_key = key.transpose(-1, -2).contiguous()
-        for_query = torch.empty_like(query)
-        for_key, for_value = torch.zeros_like(transposed_key), torch.zeros_like(transposed_key)
-        for image in range(query.shape[0]):
-            for start in range(0, query.shape[-1], ctx.columns):
-                part = slice(start, start + ctx.columns)
-                weights = torch.bmm(key_and_one[image], normalised[image, :, :, part]).exp2_()
-                for_value[image] += torch.bmm(gradient[image, :, :, part], weights.transpose(1, 2))
-                weights *= torch.bmm(value_and_one[image], centred[image, :, :, part])
-                for_query[image, :, :, part] = torch.bmm(transposed_key[image], weights)
-                for_key[image] += torch.bmm(query[image, :, :, part], weights.transpose(1, 2))
+        with torch.autocast("cpu", enabled=False):
+            gradient = gradient.transpose(-1, -2).contiguous()
+            found = _gradients(ctx.columns, gradient, *ctx.saved_tensors)
         # Queries were scaled for powers of two; the derivative of 2**x brings a factor ln 2.
-        for_query, for_key = for_query * (ctx.scale * math.log(2)), for_key * math.log(2)
-        return (*(one.transpose(-1, -2) for one in (for_query, for_key, for_value)), None, None)
+        factors = (ctx.scale * math.log(2), math.log(2), 1.0)
+        gradients = [one.transpose(-1, -2) * factor for one, factor in zip(found, factors, strict=True)]
+        return (*gradients, None, None)
+
+
+def _gradients(
+    columns: int,
+    gradient: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    output: torch.Tensor,
+    log_sum: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return gradients (B, H, d, .) for query, key and value, without the constant factors of the logits."""
+    ones = torch.ones_like(key[..., :1])
+    # One more dimension subtracts the normaliser, and the gradients' weighted mean, in the products.
+    key_and_one, value_and_one = torch.cat((key, ones), dim=-1), torch.cat((value, ones), dim=-1)
+    normalised = torch.cat((query, -log_sum), dim=2)
+    centred = torch.cat((gradient, -(gradient * output).sum(dim=2, keepdim=True)), dim=2)
+    transposed_key = key.transpose(-1, -2).contiguous()
+    for_query = torch.empty_like(query)
+    for_key, for_value = torch.zeros_like(transposed_key), torch.zeros_like(transposed_key)
+    for image in range(query.shape[0]):
+        for start in range(0, query.shape[-1], columns):
+            part = slice(start, start + columns)
+            weights = torch.bmm(key_and_one[image], normalised[image, :, :, part]).exp2_()
+            for_value[image] += torch.bmm(gradient[image, :, :, part], weights.transpose(1, 2))
+            weights *= torch.bmm(value_and_one[image], centred[image, :, :, part])
+            for_query[image, :, :, part] = torch.bmm(transposed_key[image], weights)
+            for_key[image] += torch.bmm(query[image, :, :, part], weights.transpose(1, 2))
+    return for_query, for_key, for_value
