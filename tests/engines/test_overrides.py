@@ -159,7 +159,7 @@ def test_plain_settings_are_all_values_that_nothing_computes(tmp_path: Path) -> 
     settings = plain_settings(workflow("train.yaml", tracking="mlflow", **given))
     assert settings["output_dir"] == str(tmp_path)
     assert settings["norm"] == ["group", {"num_groups": 8}]
-    assert settings["epochs"] == 40
+    assert settings["epochs"] == 20
     assert not {"dataset_dir", "network_def", "run", "finalize", "tracking_uri", "run_name"} & settings.keys()
     several = plain_settings(workflow("train.yaml", "multi_gpu_train.yaml"))
     assert "rank" not in several  # a component there

@@ -54,7 +54,7 @@ def test_row_order_changes_nothing_and_the_seed_decides():
 
 
 def test_undefined_resamples_are_dropped_until_most_are_undefined():
-    patients = np.arange(4)
+    patients = np.arange(5)
 
     def without_first(rows):
         return None if 0 in rows else float(rows.mean())
@@ -62,13 +62,16 @@ def test_undefined_resamples_are_dropped_until_most_are_undefined():
     def with_first(rows):
         return float(rows.mean()) if 0 in rows else None
 
-    assert patient_bootstrap(without_first, patients) is None  # (3/4)^4 = 32 % are defined
-    low, high = patient_bootstrap(with_first, patients)  # 68 % are
-    assert 0 <= low < high <= 2.25
+    assert patient_bootstrap(without_first, patients) is None  # (4/5)^5 = 33 % are defined
+    low, high = patient_bootstrap(with_first, patients)  # 67 % are
+    assert 0 <= low < high <= 3.2
 
 
-def test_one_patient_has_no_interval():
-    assert patient_bootstrap(lambda rows: 0.5, ["a", "a", "a"]) is None
+@pytest.mark.parametrize(("count", "known"), [(1, False), (2, False), (4, False), (5, True)])
+def test_a_handful_of_patients_has_no_interval(count, known):
+    patients = np.repeat(np.arange(count), 30)
+    interval = patient_bootstrap(lambda rows: float(patients[rows].mean()), patients)
+    assert (interval is not None) is known
 
 
 @pytest.mark.parametrize(
@@ -80,9 +83,9 @@ def test_one_patient_has_no_interval():
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
-        patient_bootstrap(lambda rows: 0.5, ["a", "b"], **settings)
+        patient_bootstrap(lambda rows: 0.5, list("abcde"), **settings)
 
 
 def test_nan_is_not_taken_for_undefined():
     with pytest.raises(InputError, match="finite number or None"):
-        patient_bootstrap(lambda rows: float("nan"), ["a", "b"])
+        patient_bootstrap(lambda rows: float("nan"), list("abcde"))

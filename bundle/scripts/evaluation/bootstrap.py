@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scripts.errors import InputError
 from scripts.evaluation.checks import check_fraction
 
+FEWEST_PATIENTS = 5
+"""Resamples of fewer patients are too few different ones (of two patients: three) to be an interval."""
+
 Statistic = Callable[[NDArray[np.intp]], float | None]
 
 
@@ -49,8 +52,8 @@ def patient_bootstrap(
         confidence: share of the resamples between the two ends, in (0, 1).
 
     Returns:
-        (low, high), or None where fewer than two patients exist or fewer than half of the resamples
-        are defined: no honest interval exists there.
+        (low, high), or None with fewer than :data:`FEWEST_PATIENTS` patients, or where fewer than half
+        of the resamples are defined: no honest interval exists there.
 
     Raises:
         InputError: ``confidence`` or ``samples`` out of range, or a statistic that is NaN or infinite.
@@ -58,7 +61,7 @@ def patient_bootstrap(
     check_fraction(confidence, "confidence")
     if samples < 1:
         raise InputError(f"Expected at least 1 bootstrap sample, got {samples}.")
-    if np.unique(np.asarray(patients)).size < 2:
+    if np.unique(np.asarray(patients)).size < FEWEST_PATIENTS:
         return None
     results = [statistic(rows) for rows in resample_patients(patients, samples, seed)]
     defined = np.array([value for value in results if value is not None], dtype=np.float64)

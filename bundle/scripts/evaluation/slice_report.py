@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.errors import InputError
-from scripts.evaluation.bootstrap import Statistic, patient_bootstrap
+from scripts.evaluation.bootstrap import FEWEST_PATIENTS, Statistic, patient_bootstrap
 from scripts.evaluation.checks import FloatArray, check_finite
 from scripts.evaluation.detection import auroc, average_precision, undefined_reason
 from scripts.evaluation.matched import matched_auroc
@@ -146,7 +146,7 @@ def _with_interval(
     if value is None:
         reasons[metric] = missing or "undefined"
     elif interval is None:
-        reasons[f"{metric} interval"] = "too few patients hold both classes"
+        reasons[f"{metric} interval"] = f"fewer than {FEWEST_PATIENTS} patients, or too few with both classes"
     low, high = interval or (None, None)
     return {metric: value, f"{metric}_low": low, f"{metric}_high": high}
 
