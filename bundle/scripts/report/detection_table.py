@@ -31,9 +31,9 @@ NOTES = """\
 AUROC and AP: slices, as on a test with as many normal as abnormal ones. Matched AUROC: abnormal slices
 against normal slices of the same level only, which position alone barely raises above 0.5. Each is the
 mean over seeds and splits ± standard deviation, in brackets the 95 % interval over resampled patients (its
-ends averaged). Above trivial: whether the matched AUROC is higher than that of the best baseline without a
-model on the same patients; "unclear" where its interval reaches down to it. A model with "no" has not
-learned to see lesions."""
+ends averaged; none where a test has fewer than five patients). Above trivial: whether the matched AUROC is
+higher than that of the best baseline without a model on the same patients; "unclear" where its interval
+reaches down to it. A model with "no" has not learned to see lesions."""
 
 Cell = Callable[[Sequence[Row]], str]
 
