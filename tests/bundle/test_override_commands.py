@@ -29,7 +29,7 @@ def test_misspelt_key_ends_in_one_sentence_and_exit_code_2(tmp_path: Path) -> No
     [
         ("--train#dataloader#batchsize 4", "did you mean --train#dataloader#batch_size?"),
         ("--network_def#dropoutt 0.1", "did you mean --network_def#dropout?"),
-        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 40."),
+        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 20."),
         ("--score entropy", "Expected a score out of uncertainty_weighted, squared_error"),
     ],
 )
