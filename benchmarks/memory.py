@@ -60,12 +60,8 @@ def make_model_dir(folder: Path) -> Path:
         ["none"],
         [[1.0]],
         weights_sha256=file_sha256(folder / "model.pt"),
-        score=mapper.score,
         alpha=0.5,
-        samples=len(mapper.latent_draws),
-        seed=mapper.seed,
-        noise=mapper.noise,
-        region=mapper.region,
+        **mapper.settings(),
         source="random weights of a benchmark",
     )
     write_json(folder / "calibration.json", calibration.to_json())

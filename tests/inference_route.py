@@ -53,12 +53,8 @@ def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Pa
         [f"p{index % 5}" for index in range(50)],
         [np.linspace(0, 30, 1000)],
         weights_sha256=file_sha256(folder / "model.pt"),
-        score=mapper.score,
         alpha=0.5,
-        samples=len(mapper.latent_draws),
-        seed=mapper.seed,
-        noise=mapper.noise,
-        region=mapper.region,
+        **mapper.settings(),
         source="made up",
         pixel_quantile=0.7,
     )

@@ -8,7 +8,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import nibabel as nib
 import numpy as np
@@ -64,7 +64,7 @@ def _open(path: Path) -> IO[bytes]:
     """Open a file, decompressed if its first bytes (not its name) say that it is compressed."""
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
-    return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
+    return cast("IO[bytes]", gzip.open(path)) if compressed else path.open("rb")
 
 
 def _read_header(file: IO[bytes]) -> nib.Nifti1Header:

@@ -148,13 +148,13 @@ def _read(path: Path) -> dict:
 
 def _listed(path: Path, row: object, scans: Mapping[str, Entry]) -> Entry:
     """Return one row of the file as an entry, with the file names of the scan if it is there."""
-    try:
-        case, patient, sha256 = (str(row[key]) for key in ("case", "patient", "image_sha256"))  # type: ignore[index]
-    except (TypeError, KeyError) as error:
+    keys = ("case", "patient", "image_sha256")
+    if not isinstance(row, dict) or not row.keys() >= set(keys):
         raise InputError(
             f"Expected rows with case, patient and image_sha256 in '{path}', but got {row}; "
             "delete the file to make a new split."
-        ) from error
+        )
+    case, patient, sha256 = (str(row[key]) for key in keys)
     return Entry(case, patient, sha256, scans[case].files if case in scans else "")
 
 

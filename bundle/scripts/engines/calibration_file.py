@@ -34,15 +34,7 @@ def find_calibration(
         raise InputError(
             f"{file}: expected a calibration, found something else ({error}); calibrate again."
         ) from error
-    difference = calibration.matches(
-        weights_sha256,
-        mapper.score,
-        alpha,
-        samples=len(mapper.latent_draws),
-        seed=mapper.seed,
-        noise=mapper.noise,
-        region=mapper.region,
-    )
+    difference = calibration.matches(weights_sha256, alpha=alpha, **mapper.settings())
     if difference is None:
         return calibration
     logger.warning("No mask and no slice threshold: %s.", difference)

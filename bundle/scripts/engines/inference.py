@@ -75,7 +75,7 @@ class ScanEvaluator(SupervisedEvaluator):
         if self.errors:
             raise _summary(self.errors, len(self.results))
 
-    def _iteration(self, engine: SupervisedEvaluator, batchdata: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _iteration(self, engine: SupervisedEvaluator, batchdata: Any) -> dict[str, Any]:  # noqa: ANN401 - a number
         record: Mapping[str, Any] = self.dataset.data[batchdata]
         self.bar.set_postfix_str(record["case"])
         result = ScanResult(record["case"])

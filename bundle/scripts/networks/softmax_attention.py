@@ -95,7 +95,7 @@ class _BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401 - as above
         with torch.autocast("cpu", enabled=False):
             gradient = gradient.transpose(-1, -2).contiguous()
             found = _gradients(ctx.columns, gradient, *ctx.saved_tensors)

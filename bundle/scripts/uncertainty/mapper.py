@@ -60,6 +60,16 @@ class AnomalyMapper(VAEBackbone):
         self.latent_draws: torch.Tensor
         self.register_buffer("latent_draws", draws, persistent=False)
 
+    def settings(self) -> dict[str, Any]:
+        """Return what the anomaly map depends on besides weights and image; thresholds are bound to it."""
+        return {
+            "score": self.score,
+            "samples": len(self.latent_draws),
+            "seed": self.seed,
+            "noise": self.noise,
+            "region": self.region,
+        }
+
     def decode_samples(
         self, latent_mean: torch.Tensor, latent_log_variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
