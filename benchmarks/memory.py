@@ -52,7 +52,7 @@ class Usage:
 def make_model_dir(folder: Path) -> Path:
     """Write random weights, with thresholds so that masks are written too, and return ``folder``."""
     folder.mkdir()
-    mapper = make_mapper(16)
+    mapper = make_mapper(8)
     torch.save(mapper.state_dict(), folder / "model.pt")
     calibration = calibrate(
         [1.0],

@@ -59,7 +59,7 @@ def make_mapper(key_grid: int | None, seed: int = 0) -> AnomalyMapper:
 def make_variants(slices: int, plain_slices: int, batch_size: int) -> list[Variant]:
     """Return the plain reading and ours (full and pooled keys, float32 and bfloat16) for the same slices."""
     images = torch.from_numpy(normalised_slices(slices))
-    full, pooled = make_mapper(None), make_mapper(16)
+    full, pooled = make_mapper(None), make_mapper(8)
     plain = PlainPaper(full)
     variants = [Variant(PLAIN, torch.no_grad()(plain), images[:plain_slices])]
     for kind, mapper in (("full", full), ("pooled", pooled)):

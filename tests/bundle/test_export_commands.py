@@ -31,7 +31,7 @@ def network() -> AnomalyMapper:
     """The network of the configs with random weights, which show every pixel its own variance."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mapper = AnomalyMapper(encoder_attention=[2, 4], decoder_attention=[1, 3], key_grid=16)
+        mapper = AnomalyMapper(encoder_attention=[2, 4], decoder_attention=[1, 3], key_grid=8)
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
         torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
     return mapper.eval()

@@ -62,6 +62,6 @@ def test_null_reaches_the_network(
 ) -> None:
     options = (*INFERENCE, *TINY_NETWORK, f"--model_dir={random_model}", f"--output_dir={tmp_path}")
     ended = commands.run(*options, "--key_grid", word)
-    # The weights are those of key_grid 16: full attention (0) is another network.
+    # The weights are those of key_grid 8: full attention (0) is another network.
     assert ended.code == 5
-    assert "expected (format, heads, key_grid) [1, 2, 0], got [1, 2, 16]" in ended.error
+    assert "expected (format, heads, key_grid) [1, 2, 0], got [1, 2, 8]" in ended.error

@@ -75,7 +75,7 @@ def test_maps_of_the_whole_image_go_on_into_the_background():
     )
 
 
-@pytest.mark.parametrize("key_grid", [None, 16])
+@pytest.mark.parametrize("key_grid", [None, 8])
 def test_state_dict_is_the_networks_own(key_grid):
     vae, mapper = BayesianVAE(key_grid=key_grid), AnomalyMapper(key_grid=key_grid)
     assert list(vae.state_dict()) == list(mapper.state_dict())

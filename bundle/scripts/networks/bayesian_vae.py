@@ -49,7 +49,7 @@ class VAEBackbone(nn.Module):
         heads: int = 8,
         encoder_attention: Sequence[int] = (2, 4),
         decoder_attention: Sequence[int] = (1, 3),
-        key_grid: int | None = 16,
+        key_grid: int | None = 8,
         norm: str | Sequence[Any] | None = ("group", {"num_groups": 8}),
         dropout: float = 0.0,
         log_variance_range: tuple[float, float] = (-20.0, 20.0),
