@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +11,7 @@ from pathlib import Path
 import torch
 
 from scripts import __version__
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from scripts.io.provenance import commit
 
 
 def describe_machine(threads: int) -> dict[str, str | int | float]:
@@ -28,7 +25,7 @@ def describe_machine(threads: int) -> dict[str, str | int | float]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "monai": version("monai"),
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -38,12 +35,3 @@ def _processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown processor"
-
-
-def _commit() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    command = [git, "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from scripts import BUNDLE_ROOT
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.scoring import ScoredSlices, score_slices
 from scripts.evaluation.pixel import pixel_average_precision
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
+from scripts.io.provenance import machine_and_commit
 from scripts.report.detection_figure import plot_detection
 from scripts.report.results import TRIVIAL, append_rows
 from scripts.uncertainty.mapper import AnomalyMapper
@@ -99,20 +96,6 @@ def _trivial(test: SliceDataset, training: SliceDataset) -> dict[str, np.ndarray
 
 def _facts(training: SliceDataset) -> dict[str, Any]:
     return {"patients_train": int(training.facts["patient"].nunique()), "slices_train": len(training)}
-
-
-def machine_and_commit() -> dict[str, str]:
-    """Return what a figure was measured on: processor or GPU, and the commit (``-dirty`` with changes)."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
-    return {"machine": f"{device}, {platform.machine()}", "commit": _commit()}
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(BUNDLE_ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _identity(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import torch
 from scripts import __version__
 from scripts.data.slices import SliceDataset
 from scripts.engines.calibrating import calibrate_weights
-from scripts.engines.evaluating import machine_and_commit
 from scripts.errors import InputError
 from scripts.io.atomic import save_torch, write_json
 from scripts.io.digest import file_sha256
+from scripts.io.provenance import machine_and_commit
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 
@@ -55,6 +55,7 @@ def promote(
     target = Path(model_dir) / "model.pt"
     if target.exists() and not replace:
         raise InputError(f"{target}: expected to write new weights, but there are some; add --replace true.")
+    made_on = machine_and_commit()
     load_weights(mapper, Path(run_dir) / "model.pt")
     state = {name: _halved(value) for name, value in mapper.state_dict().items()}
     save_torch(target, state)
@@ -75,7 +76,7 @@ def promote(
             "validation_normal_slices": thresholds.slices,
             "best_epoch": _best_epoch(Path(run_dir) / "history.csv"),
             "split_sha256": file_sha256(split_file),
-            **machine_and_commit(),
+            **made_on,
         },
     )
     print(json.dumps({"weights": str(target), "sha256": thresholds.weights_sha256}, indent=2))
