@@ -1,1 +1,1 @@
-"""Files to slices: data lists, splits, preprocessing, slice cache, phantoms."""
+"""Files to slices (data lists, splits, preprocessing, slice cache, phantoms), and sets of small images."""
