@@ -1,0 +1,1 @@
+"""Anomaly scores in the latent space of class-conditional VAEs, and ensembles of them."""
