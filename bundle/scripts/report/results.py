@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,12 @@ COLUMNS = (
 Row = dict[str, str]
 
 
-def read_rows(csv_path: str | Path) -> list[Row]:
+def read_rows(csv_path: str | Path, key: Sequence[str] = KEY) -> list[Row]:
     """Return the rows of a results file as text, "" where there is no value.
+
+    Args:
+        csv_path: the file.
+        key: columns that have to be there.
 
     Raises:
         InputError: there is no such file, it is no table, or a column of :data:`KEY` is missing.
@@ -59,46 +63,56 @@ def read_rows(csv_path: str | Path) -> list[Row]:
             rows, header = list(reader), reader.fieldnames or ()
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a table of comma-separated values, got {error}.") from error
-    missing = [column for column in KEY if column not in header]
+    missing = [column for column in key if column not in header]
     if missing:
-        raise InputError(f"{path}: expected columns {', '.join(KEY)}, got none of {', '.join(missing)}.")
+        raise InputError(f"{path}: expected columns {', '.join(key)}, got none of {', '.join(missing)}.")
     longer = next((line for line, row in enumerate(rows, start=2) if None in row), None)
     if longer is not None:
         raise InputError(f"{path}: expected {len(header)} values a line, got more in line {longer}.")
     return rows
 
 
-def append_rows(csv_path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a results file, in place of rows with the same :data:`KEY`; made when absent.
+def append_rows(
+    csv_path: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    key: Sequence[str] = KEY,
+    columns: Sequence[str] = COLUMNS,
+    replace: bool = True,
+) -> None:
+    """Add rows to a results file, in place of rows with the same key; made when absent.
 
     The file is replaced as a whole, so a reader sees all rows or none; one writer at a time.
 
     Args:
         csv_path: the file.
         rows: columns and values. None becomes an empty cell, numbers keep six digits; every column of
-            :data:`KEY` has to be there.
+            the key has to be there.
+        key: columns that make a row unique.
+        columns: of the file, in its order; further ones follow as they come.
+        replace: False leaves rows that are there as they are.
 
     Raises:
-        InputError: a column of :data:`KEY` is missing, or a number is NaN or infinite.
+        InputError: a column of the key is missing, or a number is NaN or infinite.
     """
     path = Path(csv_path)
-    known = {_key(row): row for row in read_rows(path)} if path.is_file() else {}
+    known = {_identify(row, key): row for row in read_rows(path, key)} if path.is_file() else {}
     for row in rows:
-        missing = [column for column in KEY if column not in row]
+        missing = [column for column in key if column not in row]
         if missing:
-            raise InputError(f"Expected {', '.join(KEY)} in a results row, got none of {', '.join(missing)}.")
+            raise InputError(f"Expected {', '.join(key)} in a results row, got none of {', '.join(missing)}.")
         text = {column: _to_text(column, value) for column, value in row.items()}
-        known[_key(text)] = text
-    further = dict.fromkeys(column for row in known.values() for column in row if column not in COLUMNS)
+        if replace or _identify(text, key) not in known:
+            known[_identify(text, key)] = text
+    further = dict.fromkeys(column for row in known.values() for column in row if column not in columns)
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*COLUMNS, *further], restval="", lineterminator="\n")
+    writer = csv.DictWriter(buffer, [*columns, *further], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(known.values())
     write_text(path, buffer.getvalue())
 
 
-def _key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[column] for column in KEY)
+def _identify(row: Mapping[str, str], key: Sequence[str]) -> tuple[str, ...]:
+    return tuple(row[column] for column in key)
 
 
 def _to_text(column: str, value: object) -> str:
