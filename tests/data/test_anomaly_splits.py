@@ -13,6 +13,7 @@ from scripts.data.anomaly_splits import (
     make_split,
     open_set,
     other_set,
+    stand_in,
 )
 from scripts.data.corruptions import corrupt
 from scripts.data.image_sets import ImageSet, load_image_set
@@ -165,7 +166,7 @@ def test_a_config_names_every_split(numbered):
     "anomaly", ["", "class", "class:", "class:x", "class:-1", "class:²", "fog:1", "set:", "open_set", "3"]
 )
 def test_another_anomaly_is_refused_with_the_forms_there_are(numbered, anomaly):
-    forms = r"class:<label>, open_set:<seed>, set:<name>, rotation:<1-3>, .*, noise:<1-3>, got "
+    forms = r"class:<label>, stand_in:<label>-<other>, open_set:<seed>, set:<name>, rotation:<1-3>, .*, noise:<1-3>, got "
     with pytest.raises(InputError, match=forms):
         make_split(numbered, anomaly)
 
@@ -179,9 +180,37 @@ def test_what_a_set_does_not_have_is_refused(numbered):
         make_split(make_set((1, 2, 3)), "open_set:0")
     with pytest.raises(InputError, match="strength of 1, 2 or 3 .* got 4"):
         make_split(numbered, "blur:4")
-    with pytest.raises(InputError, match="protocol out of published, test_only, got 'paper'"):
+    with pytest.raises(InputError, match="protocol out of published, as_coded, test_only, got 'paper'"):
         make_split(numbered, "class:1", "paper")
     with pytest.raises(InputError, match="image set name out of digits"):
         make_split(numbered, "set:letters")
     with pytest.raises(InputError, match="tenth of every class for validation, got 4 of 2 classes"):
         held_out_class(make_set((1, 2, 3), train=2), 1)
+
+
+def test_a_stand_in_uses_no_test_image_and_nothing_of_the_held_out_class(numbered):
+    split = stand_in(numbered, 3, 5)
+    parts = [keys(images) for images in (split.train_images, split.validation_images, split.test_images)]
+    every = [key for part in parts for key in part]
+    assert len(set(every)) == len(every) == 9 * TRAIN
+    assert all(part == 0 and label != 3 for label, part, _ in every)
+    assert split.classes == (0, 1, 2, 4, 6, 7, 8, 9)
+    assert all(label != 5 for label, _, _ in parts[0] + parts[1])
+    assert split.test_anomalous.tolist() == [label == 5 for label, _, _ in parts[2]]
+    assert Counter(split.test_labels.tolist()) == {-1: TRAIN} | dict.fromkeys(range(8), TRAIN // 10)
+    assert same(split, make_split(numbered, "stand_in:3-5"))
+
+
+@pytest.mark.parametrize("other", [3, 10])
+def test_only_another_class_can_stand_in(numbered, other):
+    with pytest.raises(InputError, match=f"stand in for class 3, got {other}"):
+        stand_in(numbered, 3, other)
+
+
+def test_as_coded_trains_on_all_inliers_and_stops_by_those_of_the_test(numbered):
+    coded, published = (held_out_class(numbered, 3, protocol) for protocol in ("as_coded", "published"))
+    assert np.array_equal(coded.test_images, published.test_images)
+    assert len(coded.train_images) == len(coded.train_labels) == 9 * TRAIN
+    inliers = published.test_images[~published.test_anomalous]
+    assert np.array_equal(coded.validation_images, inliers)
+    assert (coded.validation_labels >= 0).all()

@@ -10,7 +10,9 @@ from scripts.latent.class_gaussians import fit_class_gaussians
 def points_of(counts, dimension=3, seed=0):
     generator = np.random.default_rng(seed)
     mixing = generator.normal(size=(dimension, dimension))
-    parts = [generator.normal(5 * label, 1, (count, dimension)) @ mixing for label, count in enumerate(counts)]
+    parts = [
+        generator.normal(5 * label, 1, (count, dimension)) @ mixing for label, count in enumerate(counts)
+    ]
     return np.concatenate(parts), np.repeat(np.arange(len(counts)), counts)
 
 

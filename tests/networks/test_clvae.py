@@ -36,7 +36,7 @@ def test_published_architectures_give_back_an_image(name):
 
 
 def test_the_decoder_mirrors_the_encoder_as_the_papers_does():
-    layers = [layer for layer in make(image_size=28, stack=PUBLISHED_STACKS["mnist"]).decoder]
+    layers = make(image_size=28, stack=PUBLISHED_STACKS["mnist"]).decoder
     convolutions = [one for one in layers if isinstance(one, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
     shapes = [(one.in_channels, one.out_channels, one.stride[0]) for one in convolutions]
     assert shapes == [(64, 64, 2), (64, 32, 2), (32, 1, 1)]
@@ -44,7 +44,9 @@ def test_the_decoder_mirrors_the_encoder_as_the_papers_does():
 
 def test_a_narrower_decoder_leaves_the_encoder_as_it_is():
     whole, half = make(), make(decoder_width=0.5)
-    assert [one.shape for one in whole.encoder.parameters()] == [one.shape for one in half.encoder.parameters()]
+    assert [one.shape for one in whole.encoder.parameters()] == [
+        one.shape for one in half.encoder.parameters()
+    ]
     assert half.bottom[0] == whole.bottom[0] // 2
     assert half(torch.rand(1, 1, 8, 8), torch.zeros(1, 2)).logits.shape == (1, 1, 8, 8)
 

@@ -52,13 +52,18 @@ def test_a_single_centre_overlaps_nothing():
 @pytest.mark.parametrize("weight", [1 / 6, 1 / 2])
 def test_loss_is_the_weighted_sum_over_pixels_and_dimensions(weight):
     torch.manual_seed(0)
-    network, image, labels = CLVAE(3, image_size=4, stack=[(2, 2)]), torch.rand(2, 1, 4, 4), torch.tensor([2, 0])
+    network, image, labels = (
+        CLVAE(3, image_size=4, stack=[(2, 2)]),
+        torch.rand(2, 1, 4, 4),
+        torch.tensor([2, 0]),
+    )
     output = network(image, torch.randn(2, 2))
     probability = torch.sigmoid(output.logits)
     entropy = -(image * probability.log() + (1 - image) * (1 - probability).log()).sum(dim=(1, 2, 3))
     kl = torch.stack(
         [
-            0.5 * sum(v.exp() + (m - c) ** 2 - 1 - v for m, v, c in zip(mean, log_variance, centre, strict=True))
+            0.5
+            * sum(v.exp() + (m - c) ** 2 - 1 - v for m, v, c in zip(mean, log_variance, centre, strict=True))
             for mean, log_variance, centre in zip(
                 output.mean, output.log_variance, network.centres[labels], strict=True
             )

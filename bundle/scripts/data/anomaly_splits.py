@@ -1,13 +1,14 @@
 """Which images are normal and which are anomalies: held-out or unknown classes, other sets, corruptions.
 
 The anomalies are never in the training or validation part, and validation images come from the training
-part of the set only: what is fitted, chosen or stopped has seen neither.
+part of the set only: what is fitted, chosen or stopped has seen neither. (The protocol ``as_coded`` stops by
+test inliers, as the authors' code does, to show what that changes.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ class Protocol(Option):
 
     PUBLISHED = "published"
     """All images of the class, of the train and the test part; inlier test images cut to that number."""
+    AS_CODED = "as_coded"
+    """As ``published``, and as the authors' code: no validation part is held back, and the inlier test images
+    decide when training stops."""
     TEST_ONLY = "test_only"
     """The official test part as it is."""
 
@@ -74,13 +78,49 @@ def held_out_class(
         InputError: the set has no such class or protocol, or only one class.
     """
     classes = _without(image_set, held_out)
+    protocol = Protocol(protocol)
     anomalies = image_set.test_images[image_set.test_labels == held_out]
     inliers = np.flatnonzero(image_set.test_labels != held_out)
-    if Protocol(protocol) is Protocol.PUBLISHED:
+    if protocol is not Protocol.TEST_ONLY:
         anomalies = np.concatenate((image_set.train_images[image_set.train_labels == held_out], anomalies))
         shuffled = np.random.default_rng(seed).permutation(inliers)
         inliers = np.sort(shuffled[: len(anomalies)])
-    return _make(f"class {held_out}", image_set, classes, inliers, anomalies, seed)
+    split = _make(f"class {held_out}", image_set, classes, inliers, anomalies, seed)
+    return _stop_by_test(split) if protocol is Protocol.AS_CODED else split
+
+
+def stand_in(image_set: ImageSet, held_out: int, other: int, seed: int = 0) -> AnomalySplit:
+    """Another class stands in for the one held out, to choose settings by: neither is an inlier.
+
+    No test image is used, and none of the held-out class: the test part is a second tenth of the training
+    inliers and the training images of the class that stands in.
+
+    Args:
+        image_set: where all images come from.
+        held_out: label of the class that settings are chosen for.
+        other: label of the class that stands in.
+        seed: of the parts.
+
+    Raises:
+        InputError: the set has no such classes, or they are the same.
+    """
+    classes = tuple(label for label in _without(image_set, held_out) if label != other)
+    if other not in image_set.classes or other == held_out or not classes:
+        raise InputError(
+            f"Expected another class of {image_set.name} to stand in for class {held_out}, got {other}; "
+            "choose one of the inliers."
+        )
+    anomalies = image_set.train_images[image_set.train_labels == other]
+    rest, held_back = _part(image_set, classes, seed + 1)
+    reduced = replace(
+        image_set,
+        train_images=image_set.train_images[rest],
+        train_labels=image_set.train_labels[rest],
+        test_images=image_set.train_images[held_back],
+        test_labels=image_set.train_labels[held_back],
+    )
+    name = f"class {other} for {held_out}"
+    return _make(name, reduced, classes, np.arange(len(held_back)), anomalies, seed)
 
 
 def open_set(image_set: ImageSet, draw: int, seed: int = 0) -> AnomalySplit:
@@ -151,7 +191,8 @@ def make_split(
 
     Args:
         image_set: where the inliers come from.
-        anomaly: ``class:3`` (held out), ``open_set:0`` (draw of the unknown classes),
+        anomaly: ``class:3`` (held out), ``stand_in:3-5`` (class 5 stands in for the held-out class 3, to
+            choose settings by), ``open_set:0`` (draw of the unknown classes),
             ``set:fashion_mnist`` (another set) or ``rotation:2`` (corruption and its strength).
         protocol: of a held-out class, a value of :class:`Protocol`.
         seed: of everything else that is drawn.
@@ -163,6 +204,9 @@ def make_split(
     kind, _, value = anomaly.partition(":")
     if kind == "set" and value:
         return other_set(image_set, load(value), seed)
+    first, _, second = value.partition("-")
+    if kind == "stand_in" and first.isdecimal() and second.isdecimal():
+        return stand_in(image_set, int(first), int(second), seed)
     # Not isdigit, which takes a superscript for a number that int refuses.
     if value.isdecimal():
         if kind == "class":
@@ -171,7 +215,15 @@ def make_split(
             return open_set(image_set, int(value), seed)
         if kind in set(Corruption):
             return corrupted(image_set, kind, int(value), seed)
-    forms = ", ".join(("class:<label>", "open_set:<seed>", "set:<name>", *(f"{c}:<1-3>" for c in Corruption)))
+    forms = ", ".join(
+        (
+            "class:<label>",
+            "stand_in:<label>-<other>",
+            "open_set:<seed>",
+            "set:<name>",
+            *(f"{c}:<1-3>" for c in Corruption),
+        )
+    )
     raise InputError(f"Expected an anomaly of the form {forms}, got {anomaly!r}; choose one of them.")
 
 
@@ -195,7 +247,7 @@ def _make(
     seed: int,
 ) -> AnomalySplit:
     """Join inlier test images, by index, with anomalies, and part the training inliers."""
-    train, validation = _part_training(image_set, classes, seed)
+    train, validation = _part(image_set, classes, seed)
     test_labels = np.full(len(inliers) + len(anomalies), ANOMALY, dtype=np.int64)
     test_labels[: len(inliers)] = np.searchsorted(classes, image_set.test_labels[inliers])
     return AnomalySplit(
@@ -210,7 +262,18 @@ def _make(
     )
 
 
-def _part_training(
+def _stop_by_test(split: AnomalySplit) -> AnomalySplit:
+    inlier = ~split.test_anomalous
+    return replace(
+        split,
+        train_images=np.concatenate((split.train_images, split.validation_images)),
+        train_labels=np.concatenate((split.train_labels, split.validation_labels)),
+        validation_images=split.test_images[inlier],
+        validation_labels=split.test_labels[inlier],
+    )
+
+
+def _part(
     image_set: ImageSet, classes: tuple[int, ...], seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the indices of the training and of the validation inliers, the same share of every class."""

@@ -120,9 +120,7 @@ class MemberTrainer:
         trained = float(self.total) / batches
         row = {"epoch": engine.state.epoch, "train_loss": trained, "validation_loss": loss}
         if not torch.isfinite(torch.tensor([trained, loss])).all():
-            raise ModelError(
-                f"Expected finite losses, got {row}; lower the learning rate or set --amp false."
-            )
+            raise ModelError(f"Expected finite losses, got {row}; lower --learning_rate or set --amp false.")
         engine.state.metrics.update(row)
         self.history.append({**row, "seconds": time.perf_counter() - self.started})
         if loss < self.best.loss:
