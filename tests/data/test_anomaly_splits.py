@@ -166,7 +166,10 @@ def test_a_config_names_every_split(numbered):
     "anomaly", ["", "class", "class:", "class:x", "class:-1", "class:²", "fog:1", "set:", "open_set", "3"]
 )
 def test_another_anomaly_is_refused_with_the_forms_there_are(numbered, anomaly):
-    forms = r"class:<label>, stand_in:<label>-<other>, open_set:<seed>, set:<name>, rotation:<1-3>, .*, noise:<1-3>, got "
+    forms = (
+        r"class:<label>, stand_in:<label>-<other>, open_set:<seed>, set:<name>, rotation:<1-3>, .*, "
+        r"noise:<1-3>, got "
+    )
     with pytest.raises(InputError, match=forms):
         make_split(numbered, anomaly)
 

@@ -197,7 +197,7 @@ def test_markers_that_are_not_one_pair_are_refused(page):
 def test_command_writes_then_check_agrees_until_the_results_change(tmp_path, results, capsys):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    check = ["--check", "--results", str(results), str(page)]
+    check = ["--check", "--results", str(results.parent), str(page)]
     assert main(check) == 1
     assert page.read_text() == PAGE
     assert f"{page}: differs from the results" in capsys.readouterr().out
@@ -215,7 +215,7 @@ def test_command_writes_then_check_agrees_until_the_results_change(tmp_path, res
 def test_command_writes_every_table_a_page_has_a_place_for(tmp_path, results):
     page = tmp_path / "page.md"
     page.write_text(PAGE + PAGE.replace("table:detection", "table:summary"))
-    assert main(["--results", str(results), str(page)]) == 0
+    assert main(["--results", str(results.parent), str(page)]) == 0
     rows = read_rows(results)
     assert detection_table(rows) in page.read_text()
     assert summary_table(rows) in page.read_text()
@@ -224,23 +224,31 @@ def test_command_writes_every_table_a_page_has_a_place_for(tmp_path, results):
 def test_command_refuses_a_page_without_a_place_for_a_table(tmp_path, results, capsys):
     page = tmp_path / "page.md"
     page.write_text("<!-- table:other -->\n<!-- /table:other -->\n")
-    assert main(["--results", str(results), str(page)]) == 2
-    assert "with a NAME of summary, detection, found none" in capsys.readouterr().err
+    assert main(["--results", str(results.parent), str(page)]) == 2
+    assert "with a NAME of summary, detection, clvae_summary" in capsys.readouterr().err
 
 
 def test_command_touches_no_file_when_one_is_wrong(tmp_path, results, capsys):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    assert main(["--results", str(results), str(page), str(tmp_path / "absent.md")]) == 2
+    assert main(["--results", str(results.parent), str(page), str(tmp_path / "absent.md")]) == 2
     assert "absent.md: expected a markdown file, found none" in capsys.readouterr().err
     assert page.read_text() == PAGE
-    assert main(["--results", str(tmp_path / "absent.csv"), str(page)]) == 2
+    assert main(["--results", str(tmp_path / "absent"), str(page)]) == 2
     assert "expected a results file, found none" in capsys.readouterr().err
 
 
 def test_module_runs_as_a_command(tmp_path, results):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    command = [sys.executable, "-m", "scripts.report.tables", "--check", "--results", str(results), str(page)]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.report.tables",
+        "--check",
+        "--results",
+        str(results.parent),
+        str(page),
+    ]
     done = subprocess.run(command, cwd=BUNDLE_ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")

@@ -1,4 +1,4 @@
-"""Tables in the docs, written from the results file by ``python -m scripts.report.tables FILES...``."""
+"""Tables in the docs, written from the results files by ``python -m scripts.report.tables FILES...``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from scripts import BUNDLE_ROOT
 from scripts.errors import BundleError, InputError
 from scripts.io.atomic import write_text
-from scripts.report.detection_table import detection_table, summary_table
-from scripts.report.results import Row, read_rows
+from scripts.report import clvae_results, clvae_table, detection_table
+from scripts.report.results import KEY, Row, read_rows
 
-RESULTS = BUNDLE_ROOT / "docs" / "results" / "detection.csv"
+RESULTS = BUNDLE_ROOT / "docs" / "results"
 
-TABLES: Mapping[str, Callable[[Sequence[Row]], str]] = {
-    "summary": summary_table,
-    "detection": detection_table,
+
+class Table(NamedTuple):
+    """A results file, the columns that it must have, and what makes a table of its rows."""
+
+    file: str
+    key: Sequence[str]
+    make: Callable[[Sequence[Row]], str]
+
+
+TABLES: Mapping[str, Table] = {
+    "summary": Table("detection.csv", KEY, detection_table.summary_table),
+    "detection": Table("detection.csv", KEY, detection_table.detection_table),
+    "clvae_summary": Table("clvae.csv", clvae_results.KEY, clvae_table.summary_table),
+    "clvae_choices": Table("clvae.csv", clvae_results.KEY, clvae_table.choices_table),
+    "clvae_anomalies": Table("clvae.csv", clvae_results.KEY, clvae_table.anomalies_table),
+    "clvae_all": Table("clvae.csv", clvae_results.KEY, clvae_table.full_table),
 }
 """What may stand between the markers ``<!-- table:name -->`` and ``<!-- /table:name -->`` of a page."""
 
@@ -49,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the tables; return the exit code: 0, 1 (a file differs), or that of the error."""
     options = _parse(arguments)
     try:
-        differing = _update(options.files, read_rows(options.results), options.check)
+        differing = _update(options.files, options.results, options.check)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -61,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.report.tables",
-        description="Write the tables of the detection results (summary, detection) between the lines "
-        "<!-- table:NAME --> and <!-- /table:NAME --> of markdown files, from the results file.",
+        description=f"Write tables of results ({', '.join(TABLES)}) between the lines <!-- table:NAME --> "
+        "and <!-- /table:NAME --> of markdown files, from the results files.",
         epilog="Exit code: 0 done, 1 --check found a difference, 2 a file is missing or has no markers.",
     )
     parser.add_argument(
@@ -70,12 +84,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if a file differs")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, metavar="CSV", help="results file (default: %(default)s)"
+        "--results", type=Path, default=RESULTS, metavar="FOLDER", help="results files (default: %(default)s)"
     )
     return parser.parse_args(arguments)
 
 
-def _update(files: Sequence[Path], rows: Sequence[Row], check: bool) -> list[Path]:
+def _update(files: Sequence[Path], results: Path, check: bool) -> list[Path]:
     """Return the files whose tables differ, after writing them unless ``check``."""
     changes = {}
     for file in files:
@@ -83,7 +97,8 @@ def _update(files: Sequence[Path], rows: Sequence[Row], check: bool) -> list[Pat
             raise InputError(f"{file}: expected a markdown file, found none.")
         before = after = file.read_text(encoding="utf-8")
         for name in _named(before, str(file)):
-            after = replace_table(after, name, TABLES[name](rows), str(file))
+            rows = read_rows(results / TABLES[name].file, TABLES[name].key)
+            after = replace_table(after, name, TABLES[name].make(rows), str(file))
         if after != before:
             changes[file] = after
     if not check:

@@ -1,0 +1,175 @@
+"""The CL-VAE benchmark as markdown tables: held-out classes, other anomalies, and what each costs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from scripts.report.choosing import STAND_IN, Choice, choose
+from scripts.report.results import Row
+
+EMPTY = "-"
+CHOSEN = "chosen"
+MERGE = "classes, geometric"
+"""How the members of a chosen configuration are merged, fixed beforehand."""
+
+PAPER_MERGE = "scores, arithmetic"
+
+SUMMARY_SCORES = {
+    ("clvae", "published"): "latent_divergence",
+    ("vae", "published"): "reconstruction_error",
+    ("vae", "matched"): "reconstruction_error",
+}
+"""The score that the paper gives a model; other configurations of the CL-VAE are shown by ``combined``."""
+
+NOTES = """\
+AUROC of every class held out in turn, on anomalies it never saw in training, choosing or stopping; the mean
+is over the ten classes. A single model's figures are means over its seeds, ± is the standard deviation of
+their means. `chosen` takes for each class the configuration and score that were best when another class
+stood in for it. Seconds are of training, an ensemble's members together; milliseconds are of scoring one
+image."""
+
+Lines = dict[tuple[str, ...], list[Row]]
+
+
+def summary_table(rows: Sequence[Row]) -> str:
+    """Return one line for each model by its own score, best mean first, for each data set."""
+    held_out = [row for row in rows if row["held_out"]]
+    lines = [line for line in _lines(held_out).items() if _in_summary(line[0])]
+    lines += _chosen_lines(rows, held_out)
+    return f"{_held_out_table(lines, with_costs=True)}\n\n{NOTES}"
+
+
+def full_table(rows: Sequence[Row]) -> str:
+    """Return one line for each model, score and way to merge."""
+    return _held_out_table(list(_lines([row for row in rows if row["held_out"]]).items()), with_costs=False)
+
+
+def anomalies_table(rows: Sequence[Row]) -> str:
+    """Return the AUROC for anomalies that are not one held-out class, one line for each model and score."""
+    others = [row for row in rows if not row["held_out"] and not row["anomaly"].startswith(STAND_IN)]
+    if not others:
+        return "No other anomalies have been run."
+    kinds = sorted({row["anomaly"] for row in others})
+    header = ["Data", "Model", "Configuration", "Members", "Score", "Merge", *kinds]
+    body = []
+    for key, line in sorted(_lines(others).items()):
+        dataset, _, model, configuration, members, score, merge = key
+        cells = [dataset, model, configuration, members, score, merge or EMPTY]
+        body.append([*cells, *(_mean([row for row in line if row["anomaly"] == kind]) for kind in kinds)])
+    return _markdown(header, body)
+
+
+def choices_table(rows: Sequence[Row]) -> str:
+    """Return what was chosen for every held-out class, and by what figure."""
+    body = []
+    for dataset, label in _problems([row for row in rows if row["held_out"]]):
+        choice = choose(rows, dataset, label)
+        if choice is not None:
+            body.append([dataset, label, choice.configuration, choice.score, f"{choice.auroc:.3f}"])
+    if not body:
+        return "Nothing has been chosen yet."
+    return _markdown(["Data", "Held out", "Configuration", "Score", "AUROC of the classes standing in"], body)
+
+
+def _lines(rows: Iterable[Row]) -> Lines:
+    """Group rows to lines: all classes and seeds of one model, score and way to merge."""
+    lines: Lines = {}
+    names = ("dataset", "protocol", "model", "configuration", "members", "score", "merge")
+    for row in rows:
+        lines.setdefault(tuple(row[name] for name in names), []).append(row)
+    return lines
+
+
+def _in_summary(key: tuple[str, ...]) -> bool:
+    _, _, model, configuration, members, score, merge = key
+    if model not in ("clvae", "vae"):
+        return True
+    wanted = SUMMARY_SCORES.get((model, configuration), "combined")
+    merges = {"", PAPER_MERGE} if wanted != "combined" else {"", MERGE}
+    return score == wanted and (merge in merges or members == "1")
+
+
+def _chosen_lines(rows: Sequence[Row], held_out: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
+    """Return the lines of the chosen configurations: single members, and ensembles of each size."""
+    lines: Lines = {}
+    for dataset, label in _problems(held_out):
+        choice = choose(rows, dataset, label)
+        if choice is None:
+            continue
+        for row in held_out:
+            if (row["dataset"], row["held_out"]) == (dataset, label) and _is_chosen(row, choice):
+                key = (dataset, row["protocol"], "clvae", CHOSEN, row["members"], CHOSEN, row["merge"])
+                lines.setdefault(key, []).append(row)
+    return list(lines.items())
+
+
+def _is_chosen(row: Row, choice: Choice) -> bool:
+    same = (row["model"], row["configuration"], row["score"]) == ("clvae", choice.configuration, choice.score)
+    # Errors are averaged in one way only, whatever the merge is called.
+    merges = {"", MERGE, "classes, arithmetic"} if choice.score == "prior_divergence" else {"", MERGE}
+    return same and (row["merge"] in merges or choice.score == "reconstruction_error")
+
+
+def _problems(held_out: Iterable[Row]) -> list[tuple[str, str]]:
+    return sorted({(row["dataset"], row["held_out"]) for row in held_out})
+
+
+def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_costs: bool) -> str:
+    if not lines:
+        return "No class has been held out yet."
+    labels = sorted({row["held_out"] for _, line in lines for row in line}, key=int)
+    costs = ["Seconds", "Milliseconds", "Parameters"] if with_costs else []
+    header = [
+        "Data",
+        "Protocol",
+        "Model",
+        "Configuration",
+        "Members",
+        "Score",
+        "Merge",
+        "Mean AUROC",
+        *labels,
+    ]
+    body = []
+    for key, line in sorted(lines, key=lambda one: (*one[0][:2], -_class_mean(one[1]))):
+        cells = [*key[:6], key[6] or EMPTY, _mean_over_classes(line, labels)]
+        cells += [_mean([row for row in line if row["held_out"] == label]) for label in labels]
+        if with_costs:
+            cells += [_cost(line, "seconds", "{:.0f}"), _cost(line, "inference_milliseconds", "{:.2f}")]
+            cells.append(_cost(line, "parameters", "{:,.0f}"))
+        body.append(cells)
+    return _markdown([*header, *costs], body)
+
+
+def _mean_over_classes(line: Sequence[Row], labels: Sequence[str]) -> str:
+    done = {row["held_out"] for row in line}
+    if len(done) < len(labels):
+        return f"{len(done)} of {len(labels)} classes"
+    seeds = {row["seed"] for row in line}
+    by_seed = [[row for row in line if row["seed"] == seed] for seed in sorted(seeds)]
+    complete = [_class_mean(part) for part in by_seed if {row["held_out"] for row in part} == done]
+    spread = f" ± {statistics.stdev(complete):.3f}" if len(complete) > 1 else ""
+    return f"**{_class_mean(line):.3f}**{spread}"
+
+
+def _class_mean(line: Sequence[Row]) -> float:
+    by_class: dict[str, list[float]] = {}
+    for row in line:
+        by_class.setdefault(row["held_out"], []).append(float(row["auroc"]))
+    return statistics.fmean(statistics.fmean(values) for values in by_class.values())
+
+
+def _mean(line: Sequence[Row]) -> str:
+    values = [float(row["auroc"]) for row in line if row["auroc"]]
+    return f"{statistics.fmean(values):.3f}" if values else EMPTY
+
+
+def _cost(line: Sequence[Row], column: str, pattern: str) -> str:
+    values = [float(row[column]) for row in line if row[column]]
+    return pattern.format(statistics.fmean(values)) if values else EMPTY
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rows = (header, ["---"] * len(header), *body)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
