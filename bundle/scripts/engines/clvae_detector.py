@@ -60,6 +60,11 @@ class CLVAEDetector:
         return len(self.history)
 
     @property
+    def best_loss(self) -> float:
+        """Validation loss of the epoch whose weights are kept."""
+        return min(row["validation_loss"] for row in self.history)
+
+    @property
     def parameters(self) -> int:
         """Number of trained values."""
         return sum(one.numel() for one in self.member.network.parameters())

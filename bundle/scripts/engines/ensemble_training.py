@@ -1,4 +1,4 @@
-"""Train the members of an ensemble one after the other, and measure it."""
+"""Train the members of an ensemble one after the other."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from scripts.data.anomaly_splits import AnomalySplit
 from scripts.engines.clvae_detector import CLVAEDetector
 from scripts.engines.fingerprint import describe
 from scripts.errors import InputError
-from scripts.evaluation.detection import auroc
 from scripts.io.atomic import atomic_path, write_json
-from scripts.latent.ensemble import Ensemble, load_ensemble, member_path
-from scripts.latent.scores import Average, LatentScore, Merge
+from scripts.latent.ensemble import member_path
 
 logger = logging.getLogger(__name__)
 
@@ -46,40 +43,14 @@ def train_ensemble(
         if path.exists():
             logger.info("%s is done.", path.name)
             continue
-        with tqdm(desc=f"member {number}", unit="epoch") as bar:
+        with tqdm(desc=f"member {number}", unit="epoch", disable=None) as bar:
             detector = make(seed=number, follow=lambda row, bar=bar: _show(bar, row))
             detector.fit(split)
         _write_history(path.with_suffix(".csv"), detector.history)
         detector.member.save(path)
-
-
-def evaluate_ensemble(
-    folder: str,
-    split: AnomalySplit,
-    device: torch.device | str = "cpu",
-    merge: str = Merge.CLASSES,
-    average: str = Average.GEOMETRIC,
-) -> dict[str, float | None]:
-    """Return the AUROC of every score on the test images; print them and write ``evaluation.json``.
-
-    Raises:
-        InputError: the ensemble was trained on another split.
-    """
-    ensemble = load_ensemble(folder)
-    _check_split(ensemble, split, folder)
-    evidence = ensemble.evidence(split.test_images, device)
-    figures = {
-        str(score): auroc(ensemble.score(evidence, score, merge, average), split.test_anomalous.astype(int))
-        for score in LatentScore
-    }
-    anomalous = int(split.test_anomalous.sum())
-    facts = {"anomaly": split.name, "members": len(ensemble.members), "merge": merge, "average": average}
-    counts = {"normal": len(split.test_images) - anomalous, "anomalous": anomalous}
-    write_json(Path(folder) / "evaluation.json", {**facts, **counts, "auroc": figures})
-    print(f"\n{split.name}: {counts['normal']} normal and {anomalous} anomalous test images")
-    for name, value in figures.items():
-        print(f"{name:22} AUROC {'-' if value is None else f'{value:.3f}'}")
-    return figures
+        logger.info(
+            "%s: %d epochs, best validation loss %.3f.", path.name, detector.epochs, detector.best_loss
+        )
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
@@ -91,15 +62,6 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
                 f"{json.dumps(stored)}; give another --output_dir."
             )
     write_json(path, settings)
-
-
-def _check_split(ensemble: Ensemble, split: AnomalySplit, folder: str) -> None:
-    trained = ensemble.members[0].facts["split"]
-    if trained != split.name:
-        raise InputError(
-            f"{folder}: expected an ensemble trained for {split.name}, found one for {trained}; "
-            "give the --anomaly it was trained for."
-        )
 
 
 def _show(bar: tqdm, row: dict[str, Any]) -> None:
