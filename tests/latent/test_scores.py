@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,14 @@ def test_combined_is_the_sum_of_the_standardised_logarithms():
     np.testing.assert_allclose(anomaly_scores(MEMBERS, LatentScore.COMBINED, VALIDATION), expected)
     with pytest.raises(ValueError, match="validation evidence of 3 members, got 1"):
         anomaly_scores(MEMBERS, LatentScore.COMBINED, VALIDATION[:1])
+
+
+def test_a_part_that_is_the_same_for_all_inliers_has_no_say():
+    flat = replace(VALIDATION[0], reconstruction_errors=np.full(20, 0.3))
+    other = replace(MEMBERS[0], reconstruction_errors=np.full(20, 0.7))
+    expected = anomaly_scores([other], LatentScore.COMBINED, [flat])
+    found = anomaly_scores(MEMBERS[:1], LatentScore.COMBINED, [flat])
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(("merge", "average"), WAYS)

@@ -46,6 +46,7 @@ class Average(Option):
     """The mean of the log confidences: one member that does not know the image makes it abnormal."""
 
 
+_LEAST_DEVIATION = 1e-9
 _PARTS = (LatentScore.LATENT_DIVERGENCE, LatentScore.PRIOR_DIVERGENCE, LatentScore.RECONSTRUCTION_ERROR)
 
 
@@ -76,7 +77,9 @@ def anomaly_scores(
     total = np.zeros(len(members[0].reconstruction_errors))
     for part in _PARTS:
         known = _log(_single_score(validation, part, merge, average))
-        total += (_log(_single_score(members, part, merge, average)) - known.mean()) / known.std()
+        # What is the same for all inliers (a network that learned nothing) says nothing.
+        if known.std() > _LEAST_DEVIATION:
+            total += (_log(_single_score(members, part, merge, average)) - known.mean()) / known.std()
     return total
 
 
