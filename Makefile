@@ -16,7 +16,8 @@ ONNX := {'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image'
 	'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}
 
 # Pages with tables that are made from bundle/docs/results.
-PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md
+PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/docs/clvae.md \
+	bundle/docs/results/clvae.md
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all lint format bench export tables clean

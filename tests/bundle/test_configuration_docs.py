@@ -1,9 +1,10 @@
-"""``docs/configuration.md`` lists every key a user may set, and no other."""
+"""``docs/configuration.md`` and ``docs/clvae.md`` list every key a user may set, and no other."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from tests.bundle.commands import BUNDLE
 
 PAGE = BUNDLE / "docs" / "configuration.md"
+CLVAE_PAGE = BUNDLE / "docs" / "clvae.md"
 CONFIGS = sorted(
-    path.name
-    for path in (BUNDLE / "configs").iterdir()
+    path.relative_to(BUNDLE / "configs").as_posix()
+    for path in (BUNDLE / "configs").rglob("*")
     if path.suffix in (".yaml", ".json") and path.name != "metadata.json"
 )
 PARTS = {
@@ -27,6 +29,11 @@ PARTS = {
     "network",
     "sampler_generator",
     "handlers",
+    "even_settings",
+    "wide_settings",
+    "wide_network",
+    "wide_detector",
+    "standard_network",
 }
 """Top-level entries that wire things; what a user may set in them are the settings they refer to."""
 
@@ -43,9 +50,9 @@ def is_setting(key: str, value: object) -> bool:
     return "_target_" not in json.dumps(value)
 
 
-def documented(title: str) -> dict[str, str]:
+def documented(title: str, page: Path = PAGE) -> dict[str, str]:
     """Return the keys of the tables below a heading that contains ``title``, with their defaults."""
-    sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     rows = {}
     for section in sections:
         heading, _, text = section.partition("\n")
@@ -72,7 +79,7 @@ def test_page_gives_the_defaults_of_the_config(name: str) -> None:
 
 def section(name: str) -> dict[str, str]:
     """Return the table of the section about one config."""
-    return documented(f"(`configs/{name}`")
+    return documented(f"(`configs/{name}`", CLVAE_PAGE if name.startswith("clvae/") else PAGE)
 
 
 def test_tracking_keys_are_those_of_monai() -> None:

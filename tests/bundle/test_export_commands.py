@@ -53,6 +53,9 @@ def started(exports: Path) -> Started:
         "metadata": start_plain(
             "verify_metadata", "--meta_file", "configs/metadata.json", "--filepath", str(SCHEMA)
         ),
+        "clvae metadata": start_plain(
+            "verify_metadata", "--meta_file", "configs/clvae/metadata.json", "--filepath", str(SCHEMA)
+        ),
         "shape": start_plain("verify_net_in_out", "--net_id", "network_def", *CONFIGS, "--n", "8"),
         "torchscript": start_plain(
             "ckpt_export", "network_def", "--filepath", str(exports / "model.ts"), *weights, *CONFIGS
@@ -89,7 +92,8 @@ def expected(network: AnomalyMapper, image: torch.Tensor) -> torch.Tensor:
 
 
 def test_metadata_fit_the_schema(started: Started) -> None:
-    assert "metadata is verified with no error" in end(started, "metadata").out
+    for name in ("metadata", "clvae metadata"):
+        assert "metadata is verified with no error" in end(started, name).out
 
 
 def test_metadata_tell_what_the_network_and_the_environment_are() -> None:

@@ -70,6 +70,7 @@ class Benchmark:
         done = [unit for unit in self.units if self.path(unit).exists()]
         logger.info("%d units, %d of them done before.", len(self.units), len(done))
         for unit in done:
+            # Rows may be missing still where the benchmark was killed between the file and the rows.
             self._record(unit, run_unit(unit, self.image_set, self.load_other, self.path(unit)), new=False)
         with tqdm(total=len(self.units), initial=len(done), desc=self.image_set.name, unit="unit") as bar:
             for unit, result in self._results(todo):

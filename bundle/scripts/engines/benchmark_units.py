@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from scripts.engines.fingerprint import describe
 from scripts.errors import InputError
 from scripts.io.atomic import atomic_path
 from scripts.latent.evidence import Evidence
+from scripts.networks.clvae import CLVAE
 
 Array = NDArray[np.float64]
 
@@ -39,6 +41,20 @@ class Entry:
     configuration: str
     make: Callable[..., ImageDetector]
     random: bool = True
+
+
+def latent_size_entries(
+    detector: functools.partial[ImageDetector], network: functools.partial[CLVAE], sizes: Sequence[int]
+) -> dict[str, Entry]:
+    """Return entries that differ in the latent dimension alone: ``clvae_latent_<size>``."""
+    return {
+        f"clvae_latent_{size}": Entry(
+            "clvae",
+            f"latent_{size}",
+            functools.partial(detector, network=functools.partial(network, latent_size=size)),
+        )
+        for size in sizes
+    }
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from scripts.errors import BundleError
 from scripts.io.atomic import atomic_path
 from scripts.latent.member import Member
-from scripts.report.results import Row
+from scripts.report.clvae_results import KEY
+from scripts.report.results import Row, read_rows
 
 Array = NDArray[np.float64]
 
@@ -144,3 +148,31 @@ def _save(figure: Figure, path: str | Path) -> Path:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return Path(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the figures of a results file; return the exit code, 0 or that of the error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.report.clvae_figures",
+        description="Draw mean AUROC against ensemble size and against latent dimension, for each data set.",
+    )
+    parser.add_argument("results", type=Path, metavar="CSV", help="results file of the benchmark")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets <dataset>_*.png")
+    parser.add_argument("--score", default="combined", help="(default: %(default)s)")
+    parser.add_argument("--merge", default="classes, geometric", help="(default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        rows = read_rows(options.results, KEY)
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for dataset in sorted({row["dataset"] for row in rows}):
+        chosen = [row for row in rows if row["dataset"] == dataset]
+        place = options.folder / f"{dataset}_ensemble_sizes.png"
+        print(plot_ensemble_sizes(chosen, place, options.score, options.merge))
+        print(plot_latent_sizes(chosen, options.folder / f"{dataset}_latent_sizes.png", options.score))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
