@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from monai.networks.blocks import Convolution
 from torch import nn
 
@@ -118,7 +119,14 @@ class VAEBackbone(nn.Module):
         features = self.from_latent(latent)
         features = features.reshape(-1, self.bottom_channels, self.bottom_size, self.bottom_size)
         features = self.decoder(features)
-        return self.mean_head(features), self._clamp(self.log_variance_head(features))
+        # Both heads in one convolution: with one or two output channels it costs the same.
+        weight = torch.cat((self.mean_head.weight, self.log_variance_head.weight))
+        mean_bias, log_variance_bias = self.mean_head.bias, self.log_variance_head.bias
+        assert mean_bias is not None
+        assert log_variance_bias is not None
+        bias = torch.cat((mean_bias, log_variance_bias))
+        mean, log_variance = F.conv2d(features, weight, bias, padding=1).chunk(2, dim=1)
+        return mean, self._clamp(log_variance)
 
     def _clamp(self, log_variance: torch.Tensor) -> torch.Tensor:
         return log_variance.clamp(self.log_variance_min, self.log_variance_max)

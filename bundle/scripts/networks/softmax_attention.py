@@ -11,8 +11,11 @@ from torch.autograd.function import once_differentiable
 LARGEST_EXPONENT = 90.0
 """Bound on exponents up to which no maximum is looked for: 2**127 overflows, in float32 and in bfloat16."""
 
-BLOCK_BYTES = 2**21
-"""Weights in one block: about what a core's cache holds."""
+BLOCK_BYTES = 2**19
+"""Weights in one block: what a core's cache holds beside the products' other sides."""
+
+NARROWEST_BYTES = 128
+"""A row of a block: products and the maximum are only fast over rows that fill several vector registers."""
 
 
 def worth_blocks(tokens: torch.Tensor, context: torch.Tensor) -> bool:
@@ -77,9 +80,10 @@ class _BlockedAttention(torch.autograd.Function):
         summed = torch.cat((value, torch.ones_like(value[..., :1])), dim=-1).transpose(-1, -2).contiguous()
         sums = query.new_empty((batch, heads, size + 1, positions))
         maxima = query.new_zeros((batch, heads, 1, positions))
-        # The maximum is only fast over rows that fill several vector registers.
-        narrowest = 128 // query.element_size() if shifted else 16
-        columns = max(narrowest, block_bytes // (query.element_size() * heads * key.shape[2]))
+        columns = max(
+            NARROWEST_BYTES // query.element_size(),
+            block_bytes // (query.element_size() * heads * key.shape[2]),
+        )
         for image in range(batch):
             for start in range(0, positions, columns):
                 part = slice(start, start + columns)
