@@ -98,7 +98,7 @@ def _load_digits() -> ImageSet:
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]
     labels = digits.target.astype(np.int64)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
-    return ImageSet(ImageSetName.DIGITS, images[train], labels[train], images[test], labels[test])
+    return ImageSet(ImageSetName.DIGITS.value, images[train], labels[train], images[test], labels[test])
 
 
 def _download(name: ImageSetName, cache_dir: str | Path | None) -> ImageSet:
@@ -128,4 +128,4 @@ def _split(name: ImageSetName, data: np.ndarray, target: np.ndarray, advice: str
     images = data.astype(np.uint8).reshape(-1, *source.shape)
     labels = target.astype(np.int64)
     train, test = slice(source.train), slice(source.train, None)
-    return ImageSet(name, images[train], labels[train], images[test], labels[test])
+    return ImageSet(name.value, images[train], labels[train], images[test], labels[test])

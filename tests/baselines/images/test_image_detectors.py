@@ -96,7 +96,7 @@ def test_an_image_has_its_score_by_itself(fitted, split, name, monkeypatch):
     whole = fitted[name].score(split.test_images)
     monkeypatch.setattr(batches, "_INFERENCE_BATCH", 7)
     monkeypatch.setattr(pca, "_BATCH", 7)
-    backwards = fitted[name].score(split.test_images[::-1].copy())
+    backwards = fitted[name].score(split.test_images[::-1])
     single = fitted[name].score(split.test_images[5:6])
     for key, values in whole.items():
         np.testing.assert_allclose(backwards[key][::-1], values, rtol=1e-4, atol=1e-5)

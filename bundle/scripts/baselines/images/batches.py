@@ -47,6 +47,6 @@ def map_batches(
     with torch.inference_mode():
         parts = [
             function(batch.to(device).float().div_(255)).cpu()
-            for batch in torch.from_numpy(images).split(_INFERENCE_BATCH)
+            for batch in torch.from_numpy(np.ascontiguousarray(images)).split(_INFERENCE_BATCH)
         ]
     return torch.cat(parts).double().numpy()
