@@ -81,6 +81,15 @@ def test_the_published_protocol_has_all_images_of_the_class_and_as_many_inliers(
     assert (~split.test_anomalous).sum() == TRAIN + TEST
 
 
+def test_the_seed_draws_the_inliers_of_the_published_protocol(numbered):
+    drawn = [
+        keys(split.test_images[~split.test_anomalous])
+        for split in (held_out_class(numbered, 3, "published", seed) for seed in (0, 1))
+    ]
+    assert drawn[0] != drawn[1]
+    assert all({label for label, _, _ in part} == set(range(10)) - {3} for part in drawn)
+
+
 def test_the_published_protocol_keeps_all_inliers_where_they_are_fewer():
     split = held_out_class(make_set((4, 7)), 4, "published")
     assert split.test_anomalous.tolist() == [False] * TEST + [True] * (TRAIN + TEST)

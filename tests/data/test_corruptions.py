@@ -50,6 +50,7 @@ def test_an_image_is_turned_left_or_right_by_the_angle_of_the_table(channels):
     rows, columns = np.mgrid[-20:21, -20:21]
     for strength, degrees in enumerate(STRENGTHS[Corruption.ROTATION], start=1):
         turned = corrupt(image, "rotation", strength, seed=0)[:, -1].astype(float)
+        assert ((turned > 0) & (turned < 255)).any()  # interpolated
         inside = turned * (rows**2 + columns**2 < 18**2)  # without what the edge repeats
         angles = np.degrees(np.arctan2((inside * rows).sum((1, 2)), (inside * columns).sum((1, 2))))
         np.testing.assert_allclose(np.abs(angles), degrees, atol=1)

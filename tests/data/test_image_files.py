@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -79,6 +81,18 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path):
     damaged = bytearray(whole)
     damaged[2000] ^= 0xFF  # a pixel, which only the checksum of the archive knows
     (tmp_path / "damaged.npz").write_bytes(bytes(damaged))
+    np.savez_compressed(tmp_path / "deflated.npz", **make_arrays(count=600))
+    with zipfile.ZipFile(tmp_path / "deflated.npz") as archive:
+        begin = archive.getinfo("x_train.npy").header_offset
+    deflated = bytearray((tmp_path / "deflated.npz").read_bytes())
+    name_size, extra_size = deflated[begin + 26], deflated[begin + 28]
+    deflated[begin + 30 + name_size + extra_size] = 0xFF  # a kind of block that does not exist
+    (tmp_path / "deflated.npz").write_bytes(deflated)
+    # Both entries of the first file, at its data and at the end, name the method of compression.
+    central = whole.index(b"PK\x01\x02")
+    strange = bytearray(whole)
+    strange[8] = strange[central + 10] = 99
+    (tmp_path / "strange.npz").write_bytes(strange)
     (tmp_path / "text.npz").write_text("no arrays")
     (tmp_path / "empty.npz").touch()
     with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
@@ -86,7 +100,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path):
             b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117) + b"\n"
         )
         archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00\x76\x00" + header)
-    names = ("truncated", "damaged", "text", "empty", "huge", "missing")
+    names = ("truncated", "damaged", "deflated", "strange", "text", "empty", "huge", "missing")
     for path in [tmp_path / f"{name}.npz" for name in names]:
         with pytest.raises(InputError, match=f"of plain arrays, but '{path}' cannot be read"):
             read_set(path)
@@ -154,16 +168,26 @@ def test_a_picture_that_does_not_fit_is_named(tmp_path):
     Image.new("RGB", (40, 50), (9, 99, 199)).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:400])
     (tmp_path / "text.png").write_text("no picture")
+    whole = (tmp_path / "turned.png").read_bytes()
+    # Four bytes before its name, a chunk says how long it is: here too little.
+    data = whole.index(b"IDAT")
+    (tmp_path / "broken.png").write_bytes(whole[: data - 1] + b"\x02" + whole[data:])
+    header = b"IHDR" + struct.pack(">II", 50_000, 50_000) + whole[24:29]
+    huge = whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
+    (tmp_path / "huge.png").write_bytes(huge)
     expected = {
         "turned.png": "of 5 x 4 pixels .*turned.png' has 4 x 5",
         "deep.png": "8 bits a channel, but '.*deep.png' has Pillow's mode I;16",
         "glass.png": "without transparency, but '.*glass.png'",
         "text.png": "Expected a picture, but '.*text.png' cannot be read",
+        "huge.png": "Expected a picture, but '.*huge.png' cannot be read",
         "missing.png": "Expected a picture, but '.*missing.png' cannot be read",
     }
     for name, message in expected.items():
         with pytest.raises(InputError, match=message):
             read_images(tmp_path / name, (1, 5, 4))
+    with pytest.raises(InputError, match="broken.png' cannot be read .*broken PNG file"):
+        read_images(tmp_path / "broken.png", (1, 4, 5))
     with pytest.raises(InputError, match="cut.jpg' cannot be read .*[Tt]runcated"):
         read_images(tmp_path / "cut.jpg", (3, 50, 40))
 
