@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from scripts.baselines.images.batches import map_batches, shuffled_batches
-from scripts.baselines.images.training import Training, make_convolutions, train_network
+from scripts.baselines.images.training import Training, _mean_loss, make_convolutions, train_network
 from scripts.errors import InputError, ModelError
 
 
@@ -71,6 +71,37 @@ def test_training_stops_after_epochs_without_improvement_and_keeps_the_best_weig
     assert epochs == len(seen) == best + 1 + 4
     assert best > 0
     assert network.value.item() == seen[best][1]
+
+
+def test_the_validation_loss_is_the_mean_over_images_and_not_over_batches():
+    images = torch.zeros(700, 1, 2, 2, dtype=torch.uint8)
+    labels = torch.cat((torch.zeros(512), torch.ones(188)))
+    mean = _mean_loss(Offset(), lambda outputs, labels: (outputs + labels).mean(), images, labels)
+    assert mean == pytest.approx(188 / 700)
+
+
+def test_the_order_of_images_comes_from_the_seed(split):
+    def order(seed):
+        seen = []
+
+        def loss(outputs, labels):
+            seen.append(labels.tolist())
+            return outputs.mean()
+
+        train_network(Offset(), loss, split, Training(epochs=1, seed=seed))
+        return seen
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+
+
+def test_weight_decay_pulls_weights_to_zero(split):
+    network = Offset()
+    network.value.data.fill_(1)
+    train_network(
+        network, lambda outputs, _: 0 * outputs.mean(), split, Training(epochs=1, weight_decay=1e-3)
+    )
+    assert 0.9 < network.value.item() < 1
 
 
 def test_the_last_epoch_is_the_last(split):

@@ -61,6 +61,16 @@ def test_features_lead_to_the_logits(split):
         np.testing.assert_allclose(detector.score(split.test_images)[name], values, rtol=1e-3, atol=1e-4)
 
 
+def test_the_first_weights_come_from_the_seed(split):
+    def first_weights(seed):
+        detector = CNN(training=Training(epochs=1, learning_rate=0, seed=seed))
+        detector.fit(split)
+        return detector.network.logits.weight
+
+    assert torch.equal(first_weights(0), first_weights(0))
+    assert not torch.equal(first_weights(0), first_weights(1))
+
+
 def test_one_class_cannot_be_classified(split):
     inliers = np.isin(split.train_labels, (0, 1))
     images, labels = split.train_images[inliers], split.train_labels[inliers]

@@ -31,6 +31,14 @@ def test_the_centre_is_the_mean_of_the_initial_outputs_where_that_is_away_from_z
     np.testing.assert_allclose(centre[~away], 0.1 * np.sign(mean[~away]), rtol=1e-6)
 
 
+def test_the_first_weights_come_from_the_seed():
+    weights = [
+        DeepSVDD(training=Training(seed=seed))._make_network((1, 8, 8))[-1].weight for seed in (0, 0, 1)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
 def test_nothing_has_a_bias_and_training_pulls_inliers_in(split):
     begin, end = DeepSVDD(training=Training(epochs=1)), DeepSVDD(training=Training(epochs=15))
     begin.fit(split)
