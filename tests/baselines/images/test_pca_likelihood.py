@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from scripts.baselines.images.pca import PCALikelihood
+from scripts.baselines.images.pca import PCALikelihood, _log_likelihood
 from scripts.errors import InputError
 
 
@@ -24,6 +24,15 @@ def test_the_likelihood_is_that_of_the_gaussian_of_probabilistic_pca(split, comp
     baseline.fit(split)
     expected = -np.max(likelihoods, axis=0)
     np.testing.assert_allclose(baseline.score(images)["pca_likelihood"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("components", [1, 2, 20])
+def test_the_likelihood_is_that_of_scikit_learn(split, components):
+    baseline = PCALikelihood(components)
+    baseline.fit(split)
+    pixels = split.test_images.reshape(-1, 64) / 255
+    for model in baseline._models:
+        np.testing.assert_allclose(_log_likelihood(model, pixels), model.score_samples(pixels), rtol=1e-9)
 
 
 @pytest.mark.parametrize("components", [0, 64])
