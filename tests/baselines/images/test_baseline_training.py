@@ -88,7 +88,7 @@ def test_the_order_of_images_comes_from_the_seed(split):
             seen.append(labels.tolist())
             return outputs.mean()
 
-        train_network(Offset(), loss, split, Training(epochs=1, seed=seed))
+        train_network(Offset(), loss, split, Training(epochs=1), seed)
         return seen
 
     assert order(0) == order(0)

@@ -63,7 +63,7 @@ def test_features_lead_to_the_logits(split):
 
 def test_the_first_weights_come_from_the_seed(split):
     def first_weights(seed):
-        detector = CNN(training=Training(epochs=1, learning_rate=0, seed=seed))
+        detector = CNN(seed=seed, training=Training(epochs=1, learning_rate=0))
         detector.fit(split)
         return detector.network.logits.weight
 

@@ -32,9 +32,7 @@ def test_the_centre_is_the_mean_of_the_initial_outputs_where_that_is_away_from_z
 
 
 def test_the_first_weights_come_from_the_seed():
-    weights = [
-        DeepSVDD(training=Training(seed=seed))._make_network((1, 8, 8))[-1].weight for seed in (0, 0, 1)
-    ]
+    weights = [DeepSVDD(seed=seed)._make_network((1, 8, 8))[-1].weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 

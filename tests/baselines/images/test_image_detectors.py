@@ -22,14 +22,14 @@ LAYERS = ((16, 1), (32, 2))
 
 
 def make_detectors(seed=0):
-    training = Training(epochs=15, seed=seed)
+    training = Training(epochs=15)
     return {
         "pca": PCALikelihood(components=3, seed=seed),
         "svm": OneClassSVMDetector(seed=seed),
         "forest": IsolationForestDetector(trees=50, seed=seed),
-        "cnn": CNN(LAYERS, hidden_size=64, training=training),
-        "features": FeatureDistance(CNN(LAYERS, hidden_size=128, training=training)),
-        "svdd": DeepSVDD(LAYERS, training=training),
+        "cnn": CNN(LAYERS, hidden_size=64, seed=seed, training=training),
+        "features": FeatureDistance(LAYERS, seed=seed, training=training),
+        "svdd": DeepSVDD(LAYERS, seed=seed, training=training),
     }
 
 
@@ -60,6 +60,18 @@ def test_scores_are_finite_and_named(fitted, split, name):
         assert (values.shape, values.dtype) == ((len(split.test_images),), np.float64)
         assert np.isfinite(values).all()
         assert len(np.unique(values)) > 0.99 * len(np.unique(split.test_images, axis=0))
+
+
+@pytest.mark.parametrize("name", ["cnn", "features", "svdd"])
+def test_networks_say_what_they_cost(fitted, name):
+    detector = fitted[name]
+    assert 1 <= detector.epochs <= 15
+    inner = {"cnn": 64, "features": 128, "svdd": 32}[name]
+    bias = name != "svdd"
+    convolutions = 9 * 16 + 9 * 16 * 32 + bias * (16 + 32)
+    classes = bias * (inner + 1) * 9
+    assert detector.parameters == convolutions + (32 * 4 * 4 + bias) * inner + classes
+    assert make_detectors()[name].parameters == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

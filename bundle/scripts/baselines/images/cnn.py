@@ -13,7 +13,7 @@ from torch import nn
 
 from scripts.baselines.images.batches import map_batches
 from scripts.baselines.images.detector import Scores, check_images
-from scripts.baselines.images.training import Training, make_convolutions, train_network
+from scripts.baselines.images.training import Training, count_parameters, make_convolutions, train_network
 from scripts.data.anomaly_splits import AnomalySplit
 from scripts.data.image_files import Images
 from scripts.errors import InputError
@@ -49,6 +49,7 @@ class CNN:
     Args:
         layers: (channels, stride) of each 3 x 3 convolution.
         hidden_size: width of the dense layer before the logits.
+        seed: of the initial weights and the order of the images.
         training: how it is trained; the defaults of :class:`Training` when None.
     """
 
@@ -56,15 +57,22 @@ class CNN:
         self,
         layers: Sequence[Sequence[int]] = ((32, 2), (64, 2)),
         hidden_size: int = 16,
+        seed: int = 0,
         training: Training | None = None,
     ) -> None:
         self.layers = layers
         self.hidden_size = hidden_size
+        self.seed = seed
         self.training = training or Training()
         self.network: Classifier | None = None
         self.epochs = 0
         """Epochs trained."""
         self._shape: tuple[int, ...] | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return count_parameters(self.network)
 
     def fit(self, split: AnomalySplit) -> None:
         """Train the classifier on the training part, stopped early by the validation part.
@@ -76,10 +84,10 @@ class CNN:
             raise InputError("Expected at least 2 inlier classes to classify, got 1; choose Deep SVDD.")
         self._shape = split.train_images.shape[1:]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
+            torch.manual_seed(self.seed)
             network = Classifier(self._shape, self.layers, self.hidden_size, len(split.classes))
         self.network = network.to(self.training.device)
-        self.epochs = train_network(self.network, F.cross_entropy, split, self.training)
+        self.epochs = train_network(self.network, F.cross_entropy, split, self.training, self.seed)
 
     def score(self, images: Images) -> Scores:
         """Return ``max_softmax`` and ``energy`` (N,) of the images, see :func:`confidence_scores`."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from scripts.baselines.images.batches import map_batches
 from scripts.baselines.images.detector import Scores, check_images
-from scripts.baselines.images.training import Training, make_convolutions, train_network
+from scripts.baselines.images.training import Training, count_parameters, make_convolutions, train_network
 from scripts.data.anomaly_splits import AnomalySplit
 from scripts.data.image_files import Images
 
@@ -25,6 +25,7 @@ class DeepSVDD:
     Args:
         layers: (channels, stride) of each 3 x 3 convolution.
         hidden_size: dimension of the space of the centre.
+        seed: of the initial weights and the order of the images.
         training: how it is trained; that of :class:`Training` with the weight decay 1e-6 of Deep SVDD's
             authors when None.
     """
@@ -33,15 +34,22 @@ class DeepSVDD:
         self,
         layers: Sequence[Sequence[int]] = ((32, 2), (64, 2)),
         hidden_size: int = 32,
+        seed: int = 0,
         training: Training | None = None,
     ) -> None:
         self.layers = layers
         self.hidden_size = hidden_size
+        self.seed = seed
         self.training = training or Training(weight_decay=1e-6)
         self.network: nn.Sequential | None = None
         self.epochs = 0
         """Epochs trained."""
         self._shape: tuple[int, ...] | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return count_parameters(self.network)
 
     def fit(self, split: AnomalySplit) -> None:
         """Place the centre by the initial weights, then pull the training images towards it."""
@@ -49,7 +57,7 @@ class DeepSVDD:
         self.network = self._make_network(self._shape).to(self.training.device)
         self._centre = self._find_centre(self.network, split.train_images)
         self.epochs = train_network(
-            self.network, lambda outputs, _: self._distances(outputs).mean(), split, self.training
+            self.network, lambda outputs, _: self._distances(outputs).mean(), split, self.training, self.seed
         )
 
     def score(self, images: Images) -> Scores:
@@ -65,7 +73,7 @@ class DeepSVDD:
 
     def _make_network(self, shape: Sequence[int]) -> nn.Sequential:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
+            torch.manual_seed(self.seed)
             convolutions = make_convolutions(shape[0], self.layers, bias=False)
             size = convolutions(torch.zeros(1, *shape)).numel()
             return nn.Sequential(convolutions, nn.Flatten(), nn.Linear(size, self.hidden_size, bias=False))

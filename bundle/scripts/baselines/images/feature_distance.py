@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
@@ -11,6 +13,7 @@ from sklearn.preprocessing import normalize
 
 from scripts.baselines.images.cnn import CNN
 from scripts.baselines.images.detector import Scores
+from scripts.baselines.images.training import Training
 from scripts.data.anomaly_splits import AnomalySplit
 from scripts.data.image_files import Images, Labels
 from scripts.errors import InputError
@@ -22,12 +25,22 @@ class FeatureDistance:
     """Distance of a classifier's features from those of the training images (``knn``, ``mahalanobis``).
 
     Args:
-        classifier: makes the features, and is trained by :meth:`fit`; 128 features wide when None.
-        neighbours: the distance to this many nearest images counts, that is to the farthest of them.
+        layers: (channels, stride) of each 3 x 3 convolution of the classifier.
+        hidden_size: number of features.
+        neighbours: of the so many nearest training images, the distance to the farthest counts.
+        seed: of the classifier.
+        training: of the classifier; the defaults of :class:`Training` when None.
     """
 
-    def __init__(self, classifier: CNN | None = None, neighbours: int = 50) -> None:
-        self.classifier = classifier or CNN(hidden_size=128)
+    def __init__(
+        self,
+        layers: Sequence[Sequence[int]] = ((32, 2), (64, 2)),
+        hidden_size: int = 128,
+        neighbours: int = 50,
+        seed: int = 0,
+        training: Training | None = None,
+    ) -> None:
+        self.classifier = CNN(layers, hidden_size, seed, training)
         self.neighbours = neighbours
         self._nearest = NearestNeighborDistance(neighbours)
         self._mahalanobis = MahalanobisDistance()
@@ -47,6 +60,11 @@ class FeatureDistance:
     def epochs(self) -> int:
         """Epochs that the classifier was trained."""
         return self.classifier.epochs
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values of the classifier."""
+        return self.classifier.parameters
 
     def score(self, images: Images) -> Scores:
         """Return ``knn`` and ``mahalanobis`` (N,) of the images (N, C, H, W)."""

@@ -30,9 +30,7 @@ class Training:
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    seed: int = 0
-    """Of the initial weights and the order of the images."""
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse counts below 1.
@@ -62,7 +60,9 @@ def make_convolutions(channels: int, layers: Sequence[Sequence[int]], bias: bool
     return nn.Sequential(*modules)
 
 
-def train_network(network: nn.Module, loss: Loss, split: AnomalySplit, training: Training) -> int:
+def train_network(
+    network: nn.Module, loss: Loss, split: AnomalySplit, training: Training, seed: int = 0
+) -> int:
     """Train in place and keep the weights of the epoch with the lowest validation loss.
 
     Args:
@@ -70,6 +70,7 @@ def train_network(network: nn.Module, loss: Loss, split: AnomalySplit, training:
         loss: of its output.
         split: its training part is learned from, its validation part decides when to stop.
         training: how.
+        seed: of the order of the images.
 
     Returns:
         Epochs trained, those after the best one included.
@@ -80,7 +81,7 @@ def train_network(network: nn.Module, loss: Loss, split: AnomalySplit, training:
     optimizer = torch.optim.Adam(
         network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    generator = torch.Generator().manual_seed(training.seed)
+    generator = torch.Generator().manual_seed(seed)
     train = _to_device(split.train_images, split.train_labels, training.device)
     validation = _to_device(split.validation_images, split.validation_labels, training.device)
     best, best_epoch, weights = math.inf, 0, network.state_dict()
@@ -102,7 +103,14 @@ def train_network(network: nn.Module, loss: Loss, split: AnomalySplit, training:
     return epoch
 
 
-def _to_device(images: Images, labels: Labels, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def count_parameters(network: nn.Module | None) -> int:
+    """Return the number of trained values; 0 before there is a network."""
+    return 0 if network is None else sum(one.numel() for one in network.parameters())
+
+
+def _to_device(
+    images: Images, labels: Labels, device: str | torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
 
 
