@@ -55,7 +55,7 @@ def make_small(key_grid):
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize("blocks", [True, False])
 def test_equals_softmax_pixel_by_pixel(key_grid, grad, blocks, monkeypatch):
-    monkeypatch.setattr("scripts.networks.attention.worth_blocks", lambda tokens, context: blocks)
+    monkeypatch.setattr("scripts.networks.attention.worth_blocks", lambda *given: blocks)
     layer, image = make_small(key_grid)
     layer.attention.to_q.weight.data *= 3
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_large_map_on_one_thread_takes_the_blocks_and_agrees(monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(layer(image), output, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(weight_gradients(), expected, rtol=1e-4, atol=1e-5)
-    assert called == [(2, 8, 1024, 4)] * 2
+    assert called == [(2, 8, 4, 1024)] * 2
 
 
 @pytest.mark.parametrize("key_grid", [8, 9, 64])

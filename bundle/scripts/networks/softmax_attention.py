@@ -18,13 +18,12 @@ NARROWEST_BYTES = 128
 """A row of a block: products and the maximum are only fast over rows that fill several vector registers."""
 
 
-def worth_blocks(tokens: torch.Tensor, context: torch.Tensor) -> bool:
-    """Return whether :func:`blocked_attention` is the faster one for (B, N, C) over (B, M, C) tokens.
+def worth_blocks(positions: int, keys: int, device: torch.device) -> bool:
+    """Return whether :func:`blocked_attention` is the faster one for that many queries and keys.
 
     It is on one thread; PyTorch's kernel shares its work among many with less waiting.
     """
-    large = tokens.shape[1] * context.shape[1] >= 2**16
-    return large and tokens.device.type == "cpu" and torch.get_num_threads() == 1
+    return positions * keys >= 2**16 and device.type == "cpu" and torch.get_num_threads() == 1
 
 
 def blocked_attention(
@@ -34,7 +33,7 @@ def blocked_attention(
     largest_exponent: float = LARGEST_EXPONENT,
     block_bytes: int = BLOCK_BYTES,
 ) -> torch.Tensor:
-    """Return ``softmax(query @ key^T / sqrt(d)) @ value``, (B, H, N, d).
+    """Return softmax attention, (B, H, d, N): positions last, as a feature map has them.
 
     PyTorch's fused CPU kernel spends its time on products of matrices with d columns and on exp: with
     heads of 4 or 8 dimensions this takes less than half as long, and a third with its gradients. Weights
@@ -46,9 +45,9 @@ def blocked_attention(
     bfloat16 make gradients that are 2 % off.
 
     Args:
-        query: (B, H, N, d).
-        key: (B, H, M, d).
-        value: (B, H, M, d).
+        query: (B, H, d, N).
+        key: (B, H, d, M).
+        value: (B, H, d, M).
         largest_exponent: bound up to which the maximum is left out.
         block_bytes: weights in one block.
     """
@@ -59,7 +58,7 @@ def blocked_attention(
 
 
 class _BlockedAttention(torch.autograd.Function):
-    """All tensors are held as (B, H, d, N): a block of queries is a block of columns."""
+    """A block of queries is a block of columns."""
 
     @staticmethod
     def forward(
@@ -70,69 +69,71 @@ class _BlockedAttention(torch.autograd.Function):
         largest_exponent: float,
         block_bytes: int,
     ) -> torch.Tensor:
-        scale = math.log2(math.e) / math.sqrt(query.shape[-1])
-        query = query * scale
-        bound = torch.linalg.vector_norm(query, dim=-1).amax() * torch.linalg.vector_norm(key, dim=-1).amax()
-        shifted = bool(bound > largest_exponent)
-        batch, heads, positions, size = query.shape
-        query = query.transpose(-1, -2).contiguous()
+        batch, heads, size, positions = query.shape
+        query, scale = query.contiguous(), math.log2(math.e) / math.sqrt(size)
+        # (B, H, M, d). The factor goes to the keys: they may be few.
+        rows = (key * scale).transpose(-1, -2).contiguous()
+        shifted = bool(_longest(query, dim=2) * _longest(rows, dim=3) > largest_exponent)
         # A row of ones sums the weights in the same product.
-        summed = torch.cat((value, torch.ones_like(value[..., :1])), dim=-1).transpose(-1, -2).contiguous()
+        summed = torch.cat((value, torch.ones_like(value[:, :, :1])), dim=2)
         sums = query.new_empty((batch, heads, size + 1, positions))
         maxima = query.new_zeros((batch, heads, 1, positions))
         columns = max(
             NARROWEST_BYTES // query.element_size(),
-            block_bytes // (query.element_size() * heads * key.shape[2]),
+            block_bytes // (query.element_size() * heads * rows.shape[2]),
         )
         for image in range(batch):
             for start in range(0, positions, columns):
                 part = slice(start, start + columns)
-                weights = torch.bmm(key[image], query[image, :, :, part])
+                weights = torch.bmm(rows[image], query[image, :, :, part])
                 if shifted:
                     maxima[image, :, :, part] = weights.amax(dim=1, keepdim=True)
                     weights -= maxima[image, :, :, part]
                 sums[image, :, :, part] = torch.bmm(summed[image], weights.exp2_())
         output = sums[:, :, :size] / sums[:, :, size:]
-        ctx.save_for_backward(query, key, value, output, sums[:, :, size:].log2() + maxima)
+        ctx.save_for_backward(query, rows, value, output, sums[:, :, size:].log2() + maxima)
         ctx.scale, ctx.columns = scale, columns
-        return output.transpose(-1, -2)
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401 - as above
         with torch.autocast("cpu", enabled=False):
-            gradient = gradient.transpose(-1, -2).contiguous()
-            found = _gradients(ctx.columns, gradient, *ctx.saved_tensors)
-        # Queries were scaled for powers of two; the derivative of 2**x brings a factor ln 2.
-        factors = (ctx.scale * math.log(2), math.log(2), 1.0)
-        gradients = [one.transpose(-1, -2) * factor for one, factor in zip(found, factors, strict=True)]
-        return (*gradients, None, None)
+            found = _gradients(ctx.columns, gradient.contiguous(), *ctx.saved_tensors)
+        # Keys were scaled for powers of two; the derivative of 2**x brings a factor ln 2.
+        factors = (math.log(2), ctx.scale * math.log(2), 1.0)
+        return (*(one * factor for one, factor in zip(found, factors, strict=True)), None, None)
+
+
+def _longest(vectors: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return the length of the longest vector."""
+    return vectors.square().sum(dim=dim).amax().sqrt()
 
 
 def _gradients(
     columns: int,
     gradient: torch.Tensor,
     query: torch.Tensor,
-    key: torch.Tensor,
+    rows: torch.Tensor,
     value: torch.Tensor,
     output: torch.Tensor,
     log_sum: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return gradients (B, H, d, .) for query, key and value, without the constant factors of the logits."""
-    ones = torch.ones_like(key[..., :1])
+    ones = torch.ones_like(rows[..., :1])
     # One more dimension subtracts the normaliser, and the gradients' weighted mean, in the products.
-    key_and_one, value_and_one = torch.cat((key, ones), dim=-1), torch.cat((value, ones), dim=-1)
+    key_and_one = torch.cat((rows, ones), dim=-1)
+    value_and_one = torch.cat((value.transpose(-1, -2), ones), dim=-1)
     normalised = torch.cat((query, -log_sum), dim=2)
     centred = torch.cat((gradient, -(gradient * output).sum(dim=2, keepdim=True)), dim=2)
-    transposed_key = key.transpose(-1, -2).contiguous()
-    for_query = torch.empty_like(query)
-    for_key, for_value = torch.zeros_like(transposed_key), torch.zeros_like(transposed_key)
+    key = rows.transpose(-1, -2).contiguous()
+    for_query, for_key, for_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(key)
     for image in range(query.shape[0]):
         for start in range(0, query.shape[-1], columns):
             part = slice(start, start + columns)
             weights = torch.bmm(key_and_one[image], normalised[image, :, :, part]).exp2_()
             for_value[image] += torch.bmm(gradient[image, :, :, part], weights.transpose(1, 2))
             weights *= torch.bmm(value_and_one[image], centred[image, :, :, part])
-            for_query[image, :, :, part] = torch.bmm(transposed_key[image], weights)
+            for_query[image, :, :, part] = torch.bmm(key[image], weights)
             for_key[image] += torch.bmm(query[image, :, :, part], weights.transpose(1, 2))
     return for_query, for_key, for_value
