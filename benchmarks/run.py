@@ -1,4 +1,4 @@
-"""Measure speed and memory of inference and write them to ``benchmarks/latest.json``.
+"""Measure speed and memory of inference, and the speed of CL-VAE training; write ``benchmarks/latest.json``.
 
     python -m benchmarks.run [--quick] [--threads 2]
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.clvae_speed import measure_epochs
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_growth, measure_peak
 from benchmarks.speed import PLAIN, make_variants, measure
@@ -26,6 +27,8 @@ TARGETS = {
     "inference_speedup_full_float32": (">=", 10.0),
     "inference_speedup_full_bf16": (">=", 20.0),
     "inference_speedup_vs_plain": (">=", 150.0),
+    "inference_speedup_pooled_bf16": (">=", 150.0),
+    "clvae_epoch_speedup_vs_plain": (">=", 2.0),
     "inference_peak_mib_512": ("<=", 4096.0),
     "inference_growth_mib_50": ("<=", 32.0),
 }
@@ -43,6 +46,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     variants = make_variants(options.slices, options.plain_slices, options.batch_size)
     figures |= measure(variants, 2 if options.quick else options.repeats)
+    figures |= measure_epochs(options.clvae_images, 1 if options.quick else options.repeats)
     figures["load_at_end"] = round(os.getloadavg()[0], 2)
     figures["slices"], figures["batch_size"] = options.slices, options.batch_size
     print(table(figures))
@@ -58,6 +62,11 @@ def table(figures: dict[str, str | int | float]) -> str:
             ratio = figures.get(f"inference_speedup_{name}", 1.0)
             label = "plain reading" if name == PLAIN else name
             lines.append(f"{label:16}{1000 * float(value):12.1f}{float(ratio):14.1f}")
+    for key, value in figures.items():
+        if key.startswith("clvae_epoch_seconds_"):
+            name = key.removeprefix("clvae_epoch_seconds_")
+            ratio = figures.get(f"clvae_epoch_speedup_{name}", 1.0)
+            lines.append(f"CL-VAE {name:9}{float(value):10.1f} s{float(ratio):14.1f}")
     for key, (relation, target) in TARGETS.items():
         if key in figures:
             value = float(figures[key])
@@ -75,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; the first warms up")
     parser.add_argument("--slices", type=int, default=16, help="slices for our inference")
+    parser.add_argument("--clvae-images", type=int, default=6400, help="images in an epoch of the CL-VAE")
     parser.add_argument("--plain-slices", type=int, default=1, help="slices for the plain reading")
     parser.add_argument("--batch-size", type=int, default=8, help="slices at once, as in inference.json")
     parser.add_argument("--output", type=Path, default=LATEST, help="JSON file to write")

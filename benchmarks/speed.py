@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmarks.heads import normalised_slices
 from benchmarks.plain_paper import PlainPaper
+from scripts.engines.precision import has_fast_bfloat16
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer
 
@@ -39,11 +40,6 @@ class Variant:
     def median(self) -> float:
         """Seconds per slice; the first run, which warms up, is left out when there are more."""
         return statistics.median(self.seconds[1:] or self.seconds)
-
-
-def has_fast_bfloat16() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself (AVX512-BF16 or AMX)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def make_mapper(key_grid: int | None, seed: int = 0) -> AnomalyMapper:

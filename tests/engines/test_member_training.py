@@ -16,6 +16,14 @@ IMAGES = np.clip(GENERATOR.normal(80 * LABELS[:, None, None, None], 20, (96, 1, 
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def train(seed=0, learning_rate=0.01, follow=None, **settings):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -73,3 +81,20 @@ def test_a_loss_that_is_not_finite_ends_the_training():
 def test_mixed_precision_trains_alike():
     exact, mixed = train(epochs=6).history, train(epochs=6, amp=True).history
     assert mixed[-1]["validation_loss"] == pytest.approx(exact[-1]["validation_loss"], rel=0.05)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_a_batch_and_give_the_same_training(threads):
+    alone = train(epochs=3)
+    torch.set_num_threads(threads)
+    shared, again = train(epochs=3), train(epochs=3)
+    assert torch.get_num_threads() == threads
+    assert shared.parts == threads
+    assert torch.equal(weights_of(shared), weights_of(again))
+    torch.testing.assert_close(weights_of(shared), weights_of(alone), rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_smaller_than_the_threads_is_trained_on():
+    torch.set_num_threads(4)
+    # Batches of 26: the last one has two images.
+    assert len(train(epochs=1, batch_size=26).history) == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,7 @@ from scripts.data.image_batches import Batch, ImageBatches
 from scripts.errors import ModelError
 from scripts.networks.clvae import CLVAE
 from scripts.objectives.class_conditional import ClassConditionalLoss
+from scripts.threads import one_core_threads
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
@@ -74,6 +77,7 @@ class MemberTrainer:
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.seed, self.follow = settings, seed, follow
         self.loss_function = ClassConditionalLoss(settings.reconstruction_weight, settings.repulsion)
+        self.parts = torch.get_num_threads() if self.device.type == "cpu" else 1
         self.optimizer = settings.optimizer(network.parameters())
         self.noise = torch.Generator().manual_seed(seed)
         self.history: list[dict[str, Any]] = []
@@ -83,7 +87,7 @@ class MemberTrainer:
 
     def fit(self, training: ImageBatches, validation: ImageBatches) -> list[dict[str, Any]]:
         """Train until the validation loss stops falling; return the history."""
-        engine = Engine(self._step)
+        engine = Engine(lambda _, batch: self.step(batch, self.pool))
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch, validation, len(training))
         patience = self.settings.patience
@@ -91,24 +95,45 @@ class MemberTrainer:
         engine.add_event_handler(Events.EPOCH_COMPLETED, stopping)
         # One endless iterator: Ignite would otherwise begin the second epoch's order before it is known.
         batches = itertools.chain.from_iterable(training.epoch(number) for number in itertools.count(1))
-        engine.run(batches, max_epochs=self.settings.epochs, epoch_length=len(training))
+        with one_core_threads(self.parts) as self.pool:
+            engine.run(batches, max_epochs=self.settings.epochs, epoch_length=len(training))
         self.network.load_state_dict(self.best.weights)
         return self.history
 
-    def _loss(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss (B,) of a batch for one latent draw of each image."""
-        image, labels = batch
-        noise = torch.randn(len(image), self.network.latent_size, generator=generator).to(self.device)
+    def step(self, batch: Batch, pool: Executor) -> None:
+        """Train on one batch: each thread of the pool finds the gradients of a part."""
+        count = len(batch[0])
+        tensors = (*batch, self._draw(batch[0], self.noise))
+        parts = zip(*(one.tensor_split(min(self.parts, count)) for one in tensors), strict=True)
+        found = list(pool.map(lambda part: self._gradients(part, count), parts))
+        for parameter, *gradients in zip(self.network.parameters(), *(one[1] for one in found), strict=True):
+            # In the order of the parts, whichever thread was first: the same sum every time.
+            parameter.grad = functools.reduce(torch.Tensor.add_, gradients)
+        self.optimizer.step()
+        self.total += torch.stack([one[0] for one in found]).sum()
+
+    def _gradients(
+        self, part: tuple[torch.Tensor, ...], count: int
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the part's share of the mean loss over ``count`` images, and its gradients.
+
+        Args:
+            part: images, labels and noise.
+            count: images of the whole batch.
+        """
+        image, labels, noise = part
+        loss = self._loss(image, labels, noise).sum() / count
+        return loss.detach(), torch.autograd.grad(loss, list(self.network.parameters()))
+
+    def _draw(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return latent noise (B, latent), drawn on the CPU: the same whatever the device."""
+        return torch.randn(len(image), self.network.latent_size, generator=generator).to(self.device)
+
+    def _loss(self, image: torch.Tensor, labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return the loss (B,) of images for one latent draw of each."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.amp):
             output = self.network(image, noise)
         return self.loss_function(self.network, output, image, labels)
-
-    def _step(self, engine: Engine, batch: Batch) -> None:
-        loss = self._loss(batch, self.noise).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.total += loss.detach()
 
     def _start_epoch(self, _: Engine) -> None:
         self.network.train()
@@ -133,5 +158,7 @@ class MemberTrainer:
         """Return the mean loss of the validation images, for the same latent draws every time."""
         self.network.eval()
         generator = torch.Generator().manual_seed(self.seed)
-        losses = [self._loss(batch, generator) for batch in validation.epoch(1)]
+        losses = [
+            self._loss(image, labels, self._draw(image, generator)) for image, labels in validation.epoch(1)
+        ]
         return float(torch.cat(losses).mean())

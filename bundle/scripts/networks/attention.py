@@ -63,7 +63,7 @@ class SpatialAttention(nn.Module):
 
     @torch.jit.unused
     def _attend_in_blocks(self, positions: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Attend without ever moving the channels to the end and back, which costs as much as the products."""
+        """Attend without moving the channels to the end and back, which costs as much as the products."""
         block = self.attention
         query, key, value = (
             _project(layer, source).unflatten(1, (block.num_heads, -1))

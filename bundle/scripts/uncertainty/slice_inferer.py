@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from monai.inferers import Inferer
 
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError
+from scripts.threads import one_core_threads
 
 
 class BrainSliceInferer(Inferer):
@@ -18,9 +18,7 @@ class BrainSliceInferer(Inferer):
 
     MONAI's ``SliceInferer`` runs the empty slices too, and weights every output as a sliding window would.
 
-    On a CPU each of PyTorch's threads takes a part of the batch from the first layer to the last. That is
-    faster than to share every single operation, above all on a machine with other work: no thread ever
-    waits for another.
+    On a CPU each of PyTorch's threads takes a part of the batch, see :func:`one_core_threads`.
 
     Args:
         batch_size: slices at once, over all threads.
@@ -70,10 +68,5 @@ def _in_threads(
     if workers == 1 or len(parts) == 1:
         yield from map(run, parts)
         return
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            yield from pool.map(run, parts)
-        finally:
-            # The number is a thread's own, but also what every later thread starts with.
-            torch.set_num_threads(threads)
+    with one_core_threads(workers) as pool:
+        yield from pool.map(run, parts)
