@@ -226,3 +226,27 @@ def test_as_coded_trains_on_all_inliers_and_stops_by_those_of_the_test(numbered)
     inliers = published.test_images[~published.test_anomalous]
     assert np.array_equal(coded.validation_images, inliers)
     assert (coded.validation_labels >= 0).all()
+
+
+def test_a_stand_in_uses_neither_a_test_image_nor_the_class_held_out(numbered):
+    split = stand_in(numbered, 3, 5, seed=1)
+    assert (split.name, split.classes) == ("class 5 for 3", (0, 1, 2, 4, 6, 7, 8, 9))
+    train, validation, test = map(keys, (split.train_images, split.validation_images, split.test_images))
+    assert len(set(train) | set(validation) | set(test)) == len(train) + len(validation) + len(test)
+    assert all(part == 0 for _, part, _ in train + validation + test)
+    # A tenth of every inlier class is the test part, beside all of the class that stands in.
+    assert Counter(label for label, _, _ in test) == dict.fromkeys(split.classes, TRAIN // 10) | {5: TRAIN}
+    assert len(train) + len(validation) == 8 * (TRAIN - TRAIN // 10)
+    assert {label for label, _, _ in train} == {label for label, _, _ in validation} == set(split.classes)
+    assert split.test_anomalous.tolist() == [key[0] == 5 for key in test]
+    for images, labels in ((train, split.train_labels), (validation, split.validation_labels)):
+        assert [split.classes[label] for label in labels] == [key[0] for key in images]
+    assert same(split, make_split(numbered, "stand_in:3-5", seed=1))
+
+
+@pytest.mark.parametrize("other", [3, 10])
+def test_what_cannot_stand_in_is_refused(numbered, other):
+    with pytest.raises(InputError, match=f"Expected another class of numbered .* class 3, got {other}"):
+        stand_in(numbered, 3, other)
+    with pytest.raises(InputError, match="to stand in for class 1, got 2"):
+        stand_in(make_set((1, 2)), 1, 2)
