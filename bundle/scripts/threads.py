@@ -11,15 +11,17 @@ import torch
 
 @contextmanager
 def one_core_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of threads in which PyTorch uses one core each.
+    """Yield a pool of threads in which PyTorch uses one core each, and so does the caller's meanwhile.
 
     Where the work can be parted, that is faster than to share every single operation, above all on a
-    machine with other work: no thread ever waits for another.
+    machine with other work: no thread ever waits for another. (The caller's own helpers would go on
+    spinning for a while after every operation, on the cores of the pool.)
     """
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
-        finally:
-            # The number is a thread's own, but also what every later thread starts with.
-            torch.set_num_threads(threads)
+    finally:
+        # The number is a thread's own, but also what every later thread starts with.
+        torch.set_num_threads(threads)

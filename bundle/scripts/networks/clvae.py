@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from scripts.networks.convolution_relu import ConvolutionReLU
 from scripts.networks.sphere import sphere_points
 from scripts.options import Option
 
@@ -101,21 +102,27 @@ class CLVAE(nn.Module):
         strides = [layer[1] for layer in stack]
         bottom = _bottom_size(image_size, strides)
 
-        self.encoder = nn.Sequential()
-        for width, out, stride in zip(channels, channels[1:], strides, strict=False):
-            self.encoder.append(nn.Conv2d(width, out, 3, stride, padding=1))
-            self.encoder.append(nn.ReLU())
+        self.encoder = nn.Sequential(
+            *(
+                ConvolutionReLU(nn.Conv2d(width, out, 3, stride, padding=1, bias=False))
+                for width, out, stride in zip(channels, channels[1:], strides, strict=False)
+            )
+        )
         self.hidden = nn.Linear(channels[-1] * bottom**2, hidden_size)
         self.to_moments = nn.Linear(hidden_size, 2 * latent_size)
 
         widths = [max(1, round(decoder_width * width)) for width in (channels[-1], *reversed(channels[1:]))]
         self.bottom = (widths[0], bottom, bottom)
         self.from_latent = nn.Linear(latent_size, widths[0] * bottom**2)
-        self.decoder = nn.Sequential()
-        for width, out, stride in zip(widths, widths[1:], reversed(strides), strict=False):
-            self.decoder.append(nn.ConvTranspose2d(width, out, 3, stride, 1, output_padding=stride - 1))
-            self.decoder.append(nn.ReLU())
-        self.decoder.append(nn.Conv2d(widths[-1], in_channels, 3, padding=1))
+        self.decoder = nn.Sequential(
+            *(
+                ConvolutionReLU(
+                    nn.ConvTranspose2d(width, out, 3, stride, 1, output_padding=stride - 1, bias=False)
+                )
+                for width, out, stride in zip(widths, widths[1:], reversed(strides), strict=False)
+            ),
+            nn.ConvTranspose2d(widths[-1], in_channels, 3, padding=1),
+        )
 
         centres = torch.from_numpy(_centres(self.arguments)).float()
         self.centres: torch.Tensor
