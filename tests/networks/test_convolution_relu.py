@@ -39,10 +39,10 @@ def test_output_and_gradients_are_those_of_the_layers_in_a_row(kind, layout, amp
         results.append([output.float(), given.grad, *by_size])
         layer.zero_grad()
     # bfloat16 rounds before the bias here and after it there, which opens or closes a gate now and then.
-    allowed = 3e-2 if amp else 1e-6
+    allowed = 6e-2 if amp else 1e-6
     for found, expected in zip(*results, strict=True):
         assert found.shape == expected.shape
-        assert (found - expected).norm() <= allowed * expected.norm()
+        assert float((found - expected).norm() / expected.norm()) <= allowed
 
 
 def test_a_second_bias_is_refused():

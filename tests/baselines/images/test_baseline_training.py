@@ -7,24 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.baselines.images.batches import map_batches, shuffled_batches
+from scripts.baselines.images.batches import map_batches
 from scripts.baselines.images.training import Training, _mean_loss, make_convolutions, train_network
+from scripts.data.image_batches import ImageBatches
 from scripts.errors import InputError, ModelError
-
-
-def test_shuffled_batches_hold_every_image_once_with_its_label():
-    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
-    labels = torch.arange(10)
-    generator = torch.Generator().manual_seed(3)
-    first = list(shuffled_batches(images, labels, 4, generator))
-    assert [len(batch) for batch, _ in first] == [4, 4, 2]
-    for batch, batch_labels in first:
-        assert torch.equal(batch, (batch_labels.float() / 255)[:, None, None, None].expand(-1, 1, 2, 2))
-    order = torch.cat([batch_labels for _, batch_labels in first])
-    assert torch.equal(order, torch.randperm(10, generator=torch.Generator().manual_seed(3)))
-    assert sorted(order.tolist()) == list(range(10))
-    second = torch.cat([batch_labels for _, batch_labels in shuffled_batches(images, labels, 4, generator)])
-    assert not torch.equal(order, second)
 
 
 def test_map_batches_scales_and_joins(monkeypatch):
@@ -74,9 +60,9 @@ def test_training_stops_after_epochs_without_improvement_and_keeps_the_best_weig
 
 
 def test_the_validation_loss_is_the_mean_over_images_and_not_over_batches():
-    images = torch.zeros(700, 1, 2, 2, dtype=torch.uint8)
-    labels = torch.cat((torch.zeros(512), torch.ones(188)))
-    mean = _mean_loss(Offset(), lambda outputs, labels: (outputs + labels).mean(), images, labels)
+    images, labels = np.zeros((700, 1, 2, 2), dtype=np.uint8), np.repeat((0, 1), (512, 188))
+    batches = ImageBatches(images, labels, 512, shuffle=False)
+    mean = _mean_loss(Offset(), lambda outputs, labels: (outputs + labels).mean(), batches)
     assert mean == pytest.approx(188 / 700)
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from scripts.baselines.images.batches import shuffled_batches
 from scripts.data.anomaly_splits import AnomalySplit
-from scripts.data.image_files import Images, Labels
+from scripts.data.image_batches import ImageBatches
 from scripts.errors import InputError, ModelError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -81,16 +80,18 @@ def train_network(
     optimizer = torch.optim.Adam(
         network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    generator = torch.Generator().manual_seed(seed)
-    train = _to_device(split.train_images, split.train_labels, training.device)
-    validation = _to_device(split.validation_images, split.validation_labels, training.device)
+    device = training.device
+    train = ImageBatches(split.train_images, split.train_labels, training.batch_size, seed, device)
+    validation = ImageBatches(
+        split.validation_images, split.validation_labels, 512, device=device, shuffle=False
+    )
     best, best_epoch, weights = math.inf, 0, network.state_dict()
     for epoch in range(1, training.epochs + 1):
-        for images, labels in shuffled_batches(*train, training.batch_size, generator):
+        for images, labels in train.epoch(epoch):
             optimizer.zero_grad()
             loss(network(images), labels).backward()
             optimizer.step()
-        value = _mean_loss(network, loss, *validation)
+        value = _mean_loss(network, loss, validation)
         if not math.isfinite(value):
             raise ModelError(
                 f"Expected a finite validation loss, got {value} in epoch {epoch}; lower the learning rate."
@@ -108,15 +109,7 @@ def count_parameters(network: nn.Module | None) -> int:
     return 0 if network is None else sum(one.numel() for one in network.parameters())
 
 
-def _to_device(
-    images: Images, labels: Labels, device: str | torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-
-
 @torch.inference_mode()
-def _mean_loss(network: nn.Module, loss: Loss, images: torch.Tensor, labels: torch.Tensor) -> float:
-    total = 0.0
-    for batch, batch_labels in zip(images.split(512), labels.split(512), strict=True):
-        total += len(batch) * float(loss(network(batch.float().div_(255)), batch_labels))
-    return total / len(images)
+def _mean_loss(network: nn.Module, loss: Loss, batches: ImageBatches) -> float:
+    total = sum(len(images) * float(loss(network(images), labels)) for images, labels in batches.epoch(1))
+    return total / len(batches.images)
