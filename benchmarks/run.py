@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.clvae_speed import measure_epochs
+from benchmarks.clvae_speed import measure_epochs, measure_members
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_growth, measure_peak
 from benchmarks.speed import PLAIN, make_variants, measure
@@ -47,6 +47,7 @@ def main() -> None:
     variants = make_variants(options.slices, options.plain_slices, options.batch_size)
     figures |= measure(variants, 2 if options.quick else options.repeats)
     figures |= measure_epochs(options.clvae_images, 1 if options.quick else options.repeats)
+    figures |= measure_members(1 if options.quick else options.repeats)
     figures["load_at_end"] = round(os.getloadavg()[0], 2)
     figures["slices"], figures["batch_size"] = options.slices, options.batch_size
     print(table(figures))
@@ -67,6 +68,9 @@ def table(figures: dict[str, str | int | float]) -> str:
             name = key.removeprefix("clvae_epoch_seconds_")
             ratio = figures.get(f"clvae_epoch_speedup_{name}", 1.0)
             lines.append(f"CL-VAE {name:9}{float(value):10.1f} s{float(ratio):14.1f}")
+    if "clvae_batched_members_speedup" in figures:
+        ratio = float(figures["clvae_batched_members_speedup"])
+        lines.append(f"CL-VAE, five members as one batched computation: {ratio:.1f} times as fast as in turn")
     for key, (relation, target) in TARGETS.items():
         if key in figures:
             value = float(figures[key])
