@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import Any
 
 
 class BundleError(Exception):
     """One sentence: what was expected, what was given, what to do. ``exit_code`` names the class."""
 
     exit_code = 1
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)
+        self.findings: list[dict[str, Any]] = []
+        """What the preflight found before it refused, as :meth:`scripts.preflight.report.Report.to_dict`."""
 
 
 class InputError(BundleError):

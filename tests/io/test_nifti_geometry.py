@@ -88,46 +88,6 @@ def test_impossible_quaternion_is_refused():
         source_geometry(header)
 
 
-def notes_of(image):
-    return " | ".join(source_geometry(image.header).notes)
-
-
-def test_a_plain_header_has_no_notes():
-    image = make_image(affine=np.diag([1.0, 1, 2, 1]))
-    image.set_qform(np.diag([1.0, 1, 2, 1]), 1)
-    assert notes_of(image) == ""
-
-
-def test_notes_name_the_doubt():
-    straight = np.diag([1.0, 1, 2, 1])
-    image = make_image(affine=straight)
-    image.header["sform_code"] = 0
-    assert "neither sform nor qform" in notes_of(image)
-
-    image = make_image(affine=straight)
-    image.header.set_xyzt_units("micron")
-    assert "micron" in notes_of(image)
-
-    image = make_image(affine=straight)
-    image.header["pixdim"][3] = 1
-    assert "1 x 1 x 2 mm is not the header's 1 x 1 x 1 mm" in notes_of(image)
-
-    sheared = straight.copy()
-    sheared[0, 1] = 0.2
-    assert "sheared" in notes_of(make_image(affine=sheared))
-
-
-def test_distance_of_sform_and_qform_is_the_largest_of_a_corner():
-    image = make_image(affine=np.diag([1.0, 1, 2, 1]))
-    image.set_qform(np.diag([1.0, 1, 2, 1]), 1)
-    shifted = np.diag([1.0, 1, 2, 1])
-    shifted[:3, 3] = 3, 4, 0
-    image.set_sform(shifted, 1)
-    assert "5 mm apart" in notes_of(image)
-    image.header["quatern_b"] = image.header["quatern_c"] = 1.0
-    assert "nan mm apart" in notes_of(image)
-
-
 def test_unknown_unit_code_is_unknown():
     header = make_image().header
     header["xyzt_units"] = 7

@@ -24,7 +24,7 @@ PADS: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "all round": ((10, 10), (8, 8)),
     "askew": ((1, 17), (22, 3)),
 }
-FIRST, LAST = (3, 2), (31, 34)
+FIRST, LAST = (1, 2), (32, 34)
 
 
 def padded(pad: tuple, background: float = 0.0) -> np.ndarray:

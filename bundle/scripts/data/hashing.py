@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-import zlib
 from collections.abc import Mapping, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +14,9 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from scripts.errors import InputError
+from scripts.io.content import DAMAGE, open_content
 
 CHUNK = 1 << 20
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 def content_hash(record: Mapping) -> str:
@@ -44,7 +42,7 @@ def content_hash(record: Mapping) -> str:
 def _volume_hashes(path: Path, channels: Sequence[int] | None) -> list[str]:
     """Return the hash of the whole volume of a file, or one for each of its channels."""
     try:
-        with _open(path) as file:
+        with open_content(path) as file:
             header = _read_header(file)
             shape, dtype = header.get_data_shape(), header.get_data_dtype()
             if channels is None:
@@ -52,7 +50,7 @@ def _volume_hashes(path: Path, channels: Sequence[int] | None) -> list[str]:
             last = _last_channel(path, shape, channels)
             hashes = [_hash_voxels(file, path, shape[:3], dtype) for _ in range(last + 1)]
             return [hashes[channel] for channel in channels]
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, *DAMAGE) as error:
         raise InputError(
             f"Expected a whole NIfTI file, but '{path}' cannot be read ({error}); copy it again."
         ) from error
@@ -60,14 +58,7 @@ def _volume_hashes(path: Path, channels: Sequence[int] | None) -> list[str]:
         raise InputError(f"Expected a NIfTI file, but '{path}' is none ({error}); convert it.") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Open a file, decompressed if its first bytes (not its name) say that it is compressed."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == GZIP_MAGIC
-    return cast("IO[bytes]", gzip.open(path)) if compressed else path.open("rb")
-
-
-def _read_header(file: IO[bytes]) -> nib.Nifti1Header:
+def _read_header(file: BufferedIOBase) -> nib.Nifti1Header:
     """Read a NIfTI-1 or NIfTI-2 header and go to the first voxel."""
     start = file.read(4)
     is_second = int.from_bytes(start, "little") == 540 or int.from_bytes(start, "big") == 540
@@ -87,7 +78,7 @@ def _last_channel(path: Path, shape: Sequence[int], channels: Sequence[int]) -> 
     return max(channels)
 
 
-def _hash_voxels(file: IO[bytes], path: Path, shape: Sequence[int], dtype: np.dtype) -> str:
+def _hash_voxels(file: BufferedIOBase, path: Path, shape: Sequence[int], dtype: np.dtype) -> str:
     """Hash the next volume of the stream; axes of length 1 after the third say nothing."""
     shape = [*shape[:3], *(length for length in shape[3:] if length != 1)]
     digest = hashlib.sha256(f"{dtype.str} {'x'.join(map(str, shape))}\n".encode())

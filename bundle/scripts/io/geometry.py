@@ -1,14 +1,11 @@
-"""The grid of a NIfTI file, read from its header alone, and what is doubtful about it."""
+"""The grid of a NIfTI file, read from its header alone; ``scripts.preflight`` judges it."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import product
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,13 +13,10 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from scripts.errors import InputError
+from scripts.io.content import DAMAGE, open_content
 
-GZIP_MAGIC = b"\x1f\x8b"
 HEADER_BYTES = 540
 """The size of a NIfTI-2 header; NIfTI-1 needs 348."""
-
-TOLERANCE_MM = 1e-3
-"""Differences below this are rounding of 32-bit header fields."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +35,6 @@ class NiftiGeometry:
     qform_code: int
     units: str
     """Spatial unit of the header: mm, meter, micron or unknown."""
-    notes: tuple[str, ...] = ()
-    """Findings that do not stop a run, one sentence each."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data: lists and numbers."""
@@ -62,37 +54,34 @@ def source_geometry(source: str | Path | nibabel.Nifti1Header) -> NiftiGeometry:
     header = read_header(source)
     name = "header" if isinstance(source, nibabel.Nifti1Header) else Path(source).name
     affine = best_affine(header, name)
-    shape = tuple(int(length) for length in header.get_data_shape())
     return NiftiGeometry(
-        shape=shape,
+        shape=tuple(int(length) for length in header.get_data_shape()),
         zooms=tuple(float(zoom) for zoom in header.get_zooms()[:3]),
         axis_codes="".join(nibabel.aff2axcodes(affine)),
         affine=affine,
         sform_code=int(header["sform_code"]),
         qform_code=int(header["qform_code"]),
-        units=_spatial_units(header),
-        notes=tuple(_find_doubts(header, affine, shape)),
+        units=spatial_unit(header),
     )
 
 
-def read_header(source: str | Path | nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+def read_header(source: str | Path | nibabel.Nifti1Header, mend: bool = True) -> nibabel.Nifti1Header:
     """Return the header as nibabel understands it, in native byte order, without extensions.
 
     Args:
         source: A .nii, .nii.gz, .hdr or .img file of either byte order, or a header in memory.
+        mend: Let nibabel refuse or silently correct impossible fields; False leaves every field as stored.
 
     Raises:
         InputError: No such file, or not a NIfTI file.
     """
     if isinstance(source, nibabel.Nifti1Header):
-        return _parse(source.binaryblock, "header")
+        return _parse(source.binaryblock, "header", mend)
     path = _header_file(Path(source))
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == GZIP_MAGIC
-            file.seek(0)
-            return _parse(_first_bytes(file, compressed), path.name)
-    except (OSError, EOFError, zlib.error) as error:
+        with open_content(path) as file:
+            return _parse(file.read(HEADER_BYTES), path.name, mend)
+    except (OSError, *DAMAGE) as error:
         raise InputError(
             f"{path}: expected a readable NIfTI file, given one that fails with: {error}"
         ) from error
@@ -124,62 +113,21 @@ def _header_file(path: Path) -> Path:
     return path
 
 
-def _first_bytes(file: BinaryIO, compressed: bool) -> bytes:
-    if not compressed:
-        return file.read(HEADER_BYTES)
-    with gzip.open(file) as content:
-        return content.read(HEADER_BYTES)
-
-
-def _parse(block: bytes, name: str) -> nibabel.Nifti1Header:
+def _parse(block: bytes, name: str, mend: bool) -> nibabel.Nifti1Header:
     kinds = ((nibabel.Nifti1Header, 344, (b"n+1", b"ni1")), (nibabel.Nifti2Header, 4, (b"n+2", b"ni2")))
     for kind, position, magic in kinds:
         if len(block) >= kind.sizeof_hdr and block[position : position + 3] in magic:
             try:
-                return kind.from_fileobj(BytesIO(block[: kind.sizeof_hdr])).as_byteswapped("<")
+                header = kind.from_fileobj(BytesIO(block[: kind.sizeof_hdr]), check=mend)
+                return header.as_byteswapped("<")
             except HeaderDataError as error:
                 raise InputError(f"{name}: the NIfTI header is damaged ({error})") from error
     raise InputError(f"{name}: not a NIfTI file (no NIfTI header in its first {HEADER_BYTES} bytes)")
 
 
-def _spatial_units(header: nibabel.Nifti1Header) -> str:
+def spatial_unit(header: nibabel.Nifti1Header) -> str:
+    """Return the header's unit of length: mm, meter, micron or unknown."""
     try:
         return header.get_xyzt_units()[0]
     except KeyError:
         return "unknown"
-
-
-def _find_doubts(
-    header: nibabel.Nifti1Header, affine: NDArray[np.float64], shape: tuple[int, ...]
-) -> list[str]:
-    notes = []
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        notes.append("the header has neither sform nor qform: orientation and position are not known")
-    if _spatial_units(header) in ("meter", "micron"):
-        notes.append(f"the header's unit is {_spatial_units(header)}, read as mm")
-    voxel, zooms = np.linalg.norm(affine[:3, :3], axis=0), np.asarray(header.get_zooms()[:3])
-    if np.abs(voxel[: zooms.size] - zooms).max() > TOLERANCE_MM:
-        notes.append(f"the affine's voxel size {_text(voxel)} mm is not the header's {_text(zooms)} mm")
-    if header["sform_code"] and header["qform_code"]:
-        distance = _distance(header, affine, shape)
-        if not distance <= TOLERANCE_MM:
-            notes.append(f"sform and qform lie up to {distance:.4g} mm apart: the sform is used")
-    axes = affine[:3, :3] / voxel
-    if np.abs(axes.T @ axes - np.eye(3)).max() > TOLERANCE_MM:
-        notes.append("the axes of the affine are not at right angles (sheared)")
-    return notes
-
-
-def _distance(header: nibabel.Nifti1Header, affine: NDArray[np.float64], shape: tuple[int, ...]) -> float:
-    """Return the largest distance between a corner under ``affine`` and under the qform, NaN without one."""
-    try:
-        difference = header.get_qform() - affine
-    except (HeaderDataError, ValueError):
-        return float("nan")
-    lengths = (*shape, 1, 1, 1)[:3]
-    corners = np.array([(*corner, 1) for corner in product(*((0, length - 1) for length in lengths))])
-    return float(np.linalg.norm((corners @ difference.T)[:, :3], axis=1).max())
-
-
-def _text(values: NDArray[Any]) -> str:
-    return " x ".join(f"{value:.4g}" for value in values)

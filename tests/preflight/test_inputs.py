@@ -1,0 +1,78 @@
+"""Every generated file by itself: which check speaks up, how loud, and what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.preflight.battery import examine, examine_headers
+from scripts.preflight.report import decide, stops
+from tests.preflight.files import HEAD, INPUTS, Input
+
+refused = [one for one in INPUTS if one.refused]
+mapped = [one for one in INPUTS if not one.refused]
+
+
+def ids(one: Input) -> str:
+    return one.id
+
+
+@pytest.mark.parametrize("given", refused, ids=ids)
+def test_bad_file_is_refused_in_one_sentence_that_names_it(given: Input, tmp_path: Path) -> None:
+    found = examine([given.write(tmp_path)])
+    assert found.voxels is None
+    with pytest.raises(given.kind) as error:
+        decide(found.name, found.reports)
+    sentence = str(error.value)
+    assert sentence.startswith(f"{given.id}{given.suffix}: ")
+    assert re.search(given.says, sentence)
+    assert "\n" not in sentence
+    refusals = [one for one in error.value.findings if one["level"] == "refusal"]
+    assert refusals[0]["check"] == given.check
+    assert refusals[0]["remedy"]
+
+
+@pytest.mark.parametrize("given", mapped, ids=ids)
+def test_other_file_is_read_with_what_there_is_to_say(given: Input, tmp_path: Path) -> None:
+    found = examine([given.write(tmp_path)])
+    decide(found.name, found.reports)
+    assert found.voxels is not None
+    assert np.isfinite(found.voxels).all()
+    loud = {one.check for one in found.reports if one.level != "note"}
+    assert loud == ({given.check} if given.level == "warning" and given.check else set())
+    if given.check:
+        (report,) = (one for one in found.reports if one.check == given.check)
+        assert report.level == given.level
+        assert re.search(given.says, report.sentence)
+
+
+@pytest.mark.parametrize(
+    "id_", ["04-plain-named-gz", "04-gz-named-plain", "11-one-volume", "20-forms-differ"]
+)
+def test_what_is_mended_changes_no_voxel(id_: str, tmp_path: Path) -> None:
+    (given,) = (one for one in INPUTS if one.id == id_)
+    voxels = examine([given.write(tmp_path)]).voxels
+    assert voxels is not None
+    np.testing.assert_array_equal(voxels[0], HEAD)
+
+
+@pytest.mark.parametrize("given", [one for one in refused if one.check == "size"], ids=ids)
+def test_no_voxel_is_read_of_a_file_that_claims_more_than_it_holds(given: Input, tmp_path: Path) -> None:
+    found = examine_headers([given.write(tmp_path)])
+    # That a compressed file is cut off shows only as it is read, unless it claims the impossible.
+    assert stops(found.reports) == (given.suffix == ".nii" or given.id.startswith("05"))
+
+
+def test_broken_voxels_are_listed_and_become_background(tmp_path: Path) -> None:
+    (given,) = (one for one in INPUTS if one.id == "06-few-nan")
+    found = examine([given.write(tmp_path)])
+    (report,) = (one for one in found.reports if one.check == "finite")
+    assert report.numbers == {"count": 2, "inside": 2, "voxels": [[20, 23, 18], [21, 23, 18]]}
+    assert found.voxels is not None
+    assert found.voxels[0, 20, 23, 18] == found.voxels[0, 21, 23, 18] == 0
+    same = np.ones(HEAD.shape, dtype=bool)
+    same[20:22, 23, 18] = False
+    np.testing.assert_array_equal(found.voxels[0][same], HEAD[same])
