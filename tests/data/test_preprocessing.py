@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned, SelectChannelsd, fill_slices
+from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned, fill_slices
 from scripts.errors import InputError
 from tests.heads import as_image, make_box, make_head
 
@@ -137,24 +137,3 @@ def test_modalities_share_the_foreground_but_not_the_range():
 def test_what_cannot_be_normalised_is_refused_by_name(values, message):
     with pytest.raises(InputError, match=f"scan.nii.gz: {message}"):
         NormalizeForegroundd("image")(ready(values))
-
-
-@pytest.mark.parametrize("channels", [[2], [3, 0], [0, 1, 2, 3]])
-def test_channels_of_a_4d_file_are_taken_in_order(channels):
-    values = np.arange(4 * 24, dtype=np.float32).reshape(4, 2, 3, 4)
-    image = as_image(values, (1, 2, 3))
-    result = SelectChannelsd("image", len(channels))({"image": image, "channels": channels})["image"]
-    np.testing.assert_array_equal(result, values[channels])
-    assert torch.equal(result.affine, image.affine)
-
-
-def test_files_of_one_modality_are_left_alone():
-    image = as_image(np.zeros((2, 3, 4)), (1, 1, 1))
-    assert SelectChannelsd("image", 1)({"image": image})["image"] is image
-
-
-@pytest.mark.parametrize(("found", "wanted"), [(3, 1), (1, 2), (4, 2)])
-def test_a_time_series_does_not_pass_for_modalities(found, wanted):
-    image = as_image(np.zeros((found, 2, 3, 4)), (1, 1, 1))
-    with pytest.raises(InputError, match=rf"scan.nii.gz: expected {wanted} volumes.*found {found}"):
-        SelectChannelsd("image", wanted)({"image": image})

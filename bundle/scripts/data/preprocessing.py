@@ -29,37 +29,6 @@ def _name(image: MetaTensor) -> str:
     return str(image.meta.get("filename_or_obj", "scan"))
 
 
-class SelectChannelsd(MapTransform):
-    """Keep the channels that the scan record names (4-D files hold every modality), if it names any.
-
-    Args:
-        keys: images, (C_all, X, Y, Z).
-        count: channels there have to be then, one per modality: a time series must not pass for modalities.
-        channels_key: where the record names them.
-    """
-
-    def __init__(self, keys: KeysCollection, count: int, channels_key: str = "channels") -> None:
-        super().__init__(keys)
-        self.count, self.channels_key = int(count), channels_key
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return ``data`` with ``(C_all, X, Y, Z)`` images cut to ``(count, X, Y, Z)``.
-
-        Raises:
-            InputError: another number of channels.
-        """
-        output = dict(data)
-        for key in self.key_iterator(output):
-            if self.channels_key in output:
-                output[key] = output[key][list(output[self.channels_key])]
-            if len(output[key]) != self.count:
-                raise InputError(
-                    f"{_name(output[key])}: expected {self.count} volumes, one per modality, found "
-                    f"{len(output[key])} (a 4-D file?); save the one that is wanted as a 3-D file."
-                )
-        return output
-
-
 class ResampleInPlaned(MapTransform, InvertibleTransform):
     """Resample axial slices to a square field of view in mm, centred on the head; slices stay as acquired.
 

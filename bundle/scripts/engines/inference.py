@@ -15,10 +15,15 @@ from monai.inferers import Inferer
 from monai.utils import CommonKeys, ensure_tuple
 from tqdm import tqdm
 
+from scripts.engines.failures import summarise
 from scripts.engines.scan_writer import ScanWriter
 from scripts.errors import BundleError, InputError, describe, find_bundle_error
 from scripts.io.results import ScanResult, read_result, result_path, write_scores_csv
 from scripts.io.resume import fail_scan, finish_scan, start_scan
+from scripts.preflight.battery import examine_headers
+from scripts.preflight.loading import FINDINGS
+from scripts.preflight.report import Level, decide
+from scripts.preflight.rules import Rules
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ class ScanEvaluator(SupervisedEvaluator):
         inferer: from a volume and a network to a prediction volume.
         writer: what is written for a scan.
         overwrite: replace outputs of other inputs, weights or settings.
+        rules: what the user allows about the files, as the preprocessing has them.
         val_handlers: further Ignite handlers.
     """
 
@@ -47,6 +53,7 @@ class ScanEvaluator(SupervisedEvaluator):
         inferer: Inferer,
         writer: ScanWriter,
         overwrite: bool = False,
+        rules: Rules | None = None,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
@@ -57,7 +64,7 @@ class ScanEvaluator(SupervisedEvaluator):
             val_handlers=val_handlers,
             decollate=False,
         )
-        self.dataset, self.writer, self.overwrite = dataset, writer, overwrite
+        self.dataset, self.writer, self.overwrite, self.rules = dataset, writer, overwrite, rules
         self.results: list[ScanResult] = []
         self.errors: list[tuple[str, Exception]] = []
         self.add_event_handler(Events.COMPLETED, self._finish)
@@ -73,38 +80,49 @@ class ScanEvaluator(SupervisedEvaluator):
         with tqdm(total=len(self.dataset), desc="scans", unit="scan") as self.bar:
             super().run(global_epoch)
         if self.errors:
-            raise _summary(self.errors, len(self.results))
+            raise summarise(self.errors, len(self.results), "the others are finished")
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: Any) -> dict[str, Any]:  # noqa: ANN401 - a number
         record: Mapping[str, Any] = self.dataset.data[batchdata]
         self.bar.set_postfix_str(record["case"])
         result = ScanResult(record["case"])
         try:
+            self._check_files(record)
             result = self.writer.plan(record)
             result = self._map(batchdata, record, result)
         except Exception as error:  # one bad scan must not stop a cohort; the reason is kept and raised later
             logger.error("%s: %s", record["case"], describe(error))
             self.errors.append((record["case"], error))
-            self._record_failure(result, describe(error))
+            self._record_failure(result, error)
         self.results.append(result)
         self.bar.update()
         return {"result": result}
+
+    def _check_files(self, record: Mapping[str, Any]) -> None:
+        """Refuse files before they are hashed or read; those that pass are checked again as they are read."""
+        found = examine_headers(ensure_tuple(record["image"]), self.rules, record.get("channels"))
+        decide(found.name, found.reports)
 
     def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
         output_dir = self.writer.output_dir
         if not start_scan(output_dir, planned, self.overwrite):
             return read_result(result_path(output_dir, planned.case))
         image = self._load(index)
+        planned.findings = list(image.meta[FINDINGS])
+        _log_warnings(planned)
         pred = self.inferer(image[None].to(self.state.device), self.network)[0].cpu()
         self.writer.write(planned, ensure_tuple(record["image"])[0], image, pred)
         finish_scan(output_dir, planned)
         return planned
 
-    def _record_failure(self, result: ScanResult, reason: str) -> None:
+    def _record_failure(self, result: ScanResult, error: Exception) -> None:
+        known = find_bundle_error(error)
+        result.exit_code = known.exit_code if known is not None else BundleError.exit_code
+        result.findings = known.findings if known is not None and known.findings else result.findings
         try:
-            fail_scan(self.writer.output_dir, result, reason)
-        except (BundleError, OSError) as error:  # this folder cannot be written; those of others may
-            logger.error("%s: the reason could not be recorded: %s", result.case, error)
+            fail_scan(self.writer.output_dir, result, describe(error))
+        except (BundleError, OSError) as other:  # this folder cannot be written; those of others may
+            logger.error("%s: the reason could not be recorded: %s", result.case, other)
 
     def _load(self, index: int) -> MetaTensor:
         try:
@@ -122,9 +140,7 @@ class ScanEvaluator(SupervisedEvaluator):
         logger.info("%d scans, %d failed; scores in %s.", len(self.results), len(self.errors), path)
 
 
-def _summary(errors: Sequence[tuple[str, Exception]], scans: int) -> BundleError:
-    first = find_bundle_error(errors[0][1])
-    kind = type(first) if first is not None else BundleError
-    reasons = "; ".join(f"{case}: {describe(error)}" for case, error in errors[:3])
-    more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-    return kind(f"{len(errors)} of {scans} scans failed, the others are finished. {reasons}{more}")
+def _log_warnings(result: ScanResult) -> None:
+    for one in result.findings:
+        if one["level"] == Level.WARNING:
+            logger.warning("%s: %s; %s.", result.case, one["finding"], one["remedy"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from scripts.io.nifti import write_map
 from scripts.io.results import Calibration as Thresholds
 from scripts.io.results import InputFile, ScanResult, SliceResult, scan_score
 from scripts.io.resume import planned_outputs
+from scripts.io.space import check_space
 from scripts.report.overview import plot_overview
 from scripts.uncertainty.maps import CHANNEL, MapName
 from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
 
 MASK = "mask"
 OVERVIEW = "overview"
+FLOAT_BYTES = 4
 
 
 class ScanWriter:
@@ -60,15 +63,19 @@ class ScanWriter:
         self.synthetic = synthetic
 
     def plan(self, record: Mapping[str, Any]) -> ScanResult:
-        """Return the result of a scan before its run: inputs with hashes, settings, files to come."""
+        """Return the result of a scan before its run: inputs with hashes, settings, files to come.
+
+        Raises:
+            ResourceError: the disk has no room for the outputs, were they not compressed.
+        """
         kinds = [name.value for name in MapName]
         if isinstance(self.calibration, Calibration):
             kinds.append(MASK)
-        # Before any voxel is read: a file that is no NIfTI, or has no usable grid, stops here.
-        geometry = source_geometry(ensure_tuple(record["image"])[0]).to_dict()
+        geometry = source_geometry(ensure_tuple(record["image"])[0])
+        check_space(self.output_dir, math.prod(geometry.shape[:3]) * (len(MapName) * FLOAT_BYTES + 1))
         return ScanResult(
             case=record["case"],
-            geometry=geometry,
+            geometry=geometry.to_dict(),
             inputs=[InputFile.from_path(path) for path in ensure_tuple(record["image"])],
             weights_sha256=self.weights_sha256,
             settings=self.settings,

@@ -92,6 +92,8 @@ class ScanResult:
     case: str
     status: Status = Status.STARTED
     reason: str | None = None
+    exit_code: int = 0
+    """Class of the failure: 2 bad input, 3 out of scope, 4 resource, 5 model, 1 bug."""
     scan_score: float | None = None
     """Mean of the highest slice scores, see :func:`scan_score`."""
     inputs: list[InputFile] = field(default_factory=list)
@@ -102,7 +104,8 @@ class ScanResult:
     calibration: Calibration = field(default_factory=Calibration)
     geometry: dict[str, Any] | None = None
     """See :meth:`scripts.io.geometry.NiftiGeometry.to_dict`."""
-    warnings: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """Of the preflight: check, level (note, warning, refusal), finding, remedy, numbers."""
     slices: list[SliceResult] = field(default_factory=list)
     outputs: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """Kind (anomaly, mask, ...) to file name and sha256; the hash is None until the scan is finished."""

@@ -137,7 +137,7 @@ def finish_scan(output_dir: str | Path, result: ScanResult) -> Path:
     path = result_path(output_dir, result.case)
     for output in result.outputs.values():
         output["sha256"] = file_sha256(path.parent / str(output["name"]))
-    result.status, result.reason = Status.OK, None
+    result.status, result.reason, result.exit_code = Status.OK, None, 0
     return write_result(path, result)
 
 
