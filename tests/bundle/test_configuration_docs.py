@@ -26,6 +26,7 @@ PARTS = {
     "initialize",
     "run",
     "finalize",
+    "preflight",
     "network",
     "sampler_generator",
     "handlers",

@@ -179,7 +179,7 @@ INPUTS = (
     Input("06-all-nan", save(np.full(SHAPE, np.nan, np.float32)), "finite", says="found none"),
     Input("07-zero", save(np.zeros(SHAPE, np.float32)), "content", says="no image content.*only the value 0"),
     Input("07-constant", save(np.full(SHAPE, 7, np.float32)), "content", says="only the value 7"),
-    Input("07-mask", save((HEAD > 0).astype(np.uint8)), "content", says="2 different values"),
+    Input("07-two-values", save((HEAD > 0).astype(np.uint8)), "content", says="2 different values"),
     Input("08-negative", save(HEAD - 150), "negative", "warning", "of the voxels are negative"),
     Input(
         "10-series",

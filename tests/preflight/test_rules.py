@@ -82,7 +82,7 @@ def test_a_word_that_is_no_choice_is_refused() -> None:
 
 
 def test_a_mask_may_hold_two_values(tmp_path: Path) -> None:
-    path = write("07-mask", tmp_path)
+    path = write("07-two-values", tmp_path)
     image = LoadScand("label", content=False)({"label": str(path), "channels": [3]})["label"]
     np.testing.assert_array_equal(image.numpy()[0], HEAD > 0)
     with pytest.raises(InputError, match="no image content"):

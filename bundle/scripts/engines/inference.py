@@ -9,62 +9,56 @@ from typing import Any
 
 import torch
 from ignite.engine import Events
-from monai.data import Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
-from monai.utils import CommonKeys, ensure_tuple
+from monai.utils import ensure_tuple
 from tqdm import tqdm
 
 from scripts.engines.failures import summarise
+from scripts.engines.inspector import ScanInspector, failure_of, log_warnings
 from scripts.engines.scan_writer import ScanWriter
-from scripts.errors import BundleError, InputError, describe, find_bundle_error
+from scripts.errors import BundleError, InputError, describe
 from scripts.io.results import ScanResult, read_result, result_path, write_scores_csv
 from scripts.io.resume import fail_scan, finish_scan, start_scan
-from scripts.preflight.battery import examine_headers
-from scripts.preflight.loading import FINDINGS
-from scripts.preflight.report import Level, decide
-from scripts.preflight.rules import Rules
 
 logger = logging.getLogger(__name__)
 
 
 class ScanEvaluator(SupervisedEvaluator):
-    """Runs preprocessing, network and writer on every scan of ``dataset``, one at a time.
+    """Runs preprocessing, network and writer on every scan, one at a time.
 
     A scan is read only when its outputs are not there already. One that fails is recorded with its
     reason; the others go on. At the end ``scores.csv`` is written, and the first failure is raised.
 
     Args:
         device: where the network runs.
-        dataset: scan records with the preprocessing as transform.
+        inspector: the scans, read through every check.
         network: from (B, C, H, W) to (B, M, H, W).
         inferer: from a volume and a network to a prediction volume.
         writer: what is written for a scan.
         overwrite: replace outputs of other inputs, weights or settings.
-        rules: what the user allows about the files, as the preprocessing has them.
         val_handlers: further Ignite handlers.
     """
 
     def __init__(
         self,
         device: torch.device | str,
-        dataset: Dataset,
+        inspector: ScanInspector,
         network: torch.nn.Module,
         inferer: Inferer,
         writer: ScanWriter,
         overwrite: bool = False,
-        rules: Rules | None = None,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
         super().__init__(
             device=torch.device(device),
-            val_data_loader=range(len(dataset)),
+            val_data_loader=range(len(inspector)),
             network=network,
             inferer=inferer,
             val_handlers=val_handlers,
             decollate=False,
         )
-        self.dataset, self.writer, self.overwrite, self.rules = dataset, writer, overwrite, rules
+        self.inspector, self.writer, self.overwrite = inspector, writer, overwrite
         self.results: list[ScanResult] = []
         self.errors: list[tuple[str, Exception]] = []
         self.add_event_handler(Events.COMPLETED, self._finish)
@@ -75,19 +69,19 @@ class ScanEvaluator(SupervisedEvaluator):
         Raises:
             BundleError: at least one scan failed; raised after the others are done.
         """
-        if len(self.dataset) == 0:
+        if len(self.inspector) == 0:
             raise InputError("Expected at least one scan, found none; look at --dataset_dir.")
-        with tqdm(total=len(self.dataset), desc="scans", unit="scan") as self.bar:
+        with tqdm(total=len(self.inspector), desc="scans", unit="scan") as self.bar:
             super().run(global_epoch)
         if self.errors:
             raise summarise(self.errors, len(self.results), "the others are finished")
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: Any) -> dict[str, Any]:  # noqa: ANN401 - a number
-        record: Mapping[str, Any] = self.dataset.data[batchdata]
+        record = self.inspector.record(batchdata)
         self.bar.set_postfix_str(record["case"])
         result = ScanResult(record["case"])
         try:
-            self._check_files(record)
+            self.inspector.check_files(batchdata)
             result = self.writer.plan(record)
             result = self._map(batchdata, record, result)
         except Exception as error:  # one bad scan must not stop a cohort; the reason is kept and raised later
@@ -98,49 +92,25 @@ class ScanEvaluator(SupervisedEvaluator):
         self.bar.update()
         return {"result": result}
 
-    def _check_files(self, record: Mapping[str, Any]) -> None:
-        """Refuse files before they are hashed or read; those that pass are checked again as they are read."""
-        found = examine_headers(ensure_tuple(record["image"]), self.rules, record.get("channels"))
-        decide(found.name, found.reports)
-
     def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
         output_dir = self.writer.output_dir
         if not start_scan(output_dir, planned, self.overwrite):
             return read_result(result_path(output_dir, planned.case))
-        image = self._load(index)
-        planned.findings = list(image.meta[FINDINGS])
-        _log_warnings(planned)
+        image, planned.findings = self.inspector.load(index)
+        log_warnings(planned.case, planned.findings)
         pred = self.inferer(image[None].to(self.state.device), self.network)[0].cpu()
         self.writer.write(planned, ensure_tuple(record["image"])[0], image, pred)
         finish_scan(output_dir, planned)
         return planned
 
     def _record_failure(self, result: ScanResult, error: Exception) -> None:
-        known = find_bundle_error(error)
-        result.exit_code = known.exit_code if known is not None else BundleError.exit_code
-        result.findings = known.findings if known is not None and known.findings else result.findings
+        result.exit_code, findings = failure_of(error)
+        result.findings = findings or result.findings
         try:
             fail_scan(self.writer.output_dir, result, describe(error))
         except (BundleError, OSError) as other:  # this folder cannot be written; those of others may
             logger.error("%s: the reason could not be recorded: %s", result.case, other)
 
-    def _load(self, index: int) -> MetaTensor:
-        try:
-            return self.dataset[index][CommonKeys.IMAGE]
-        except Exception as error:
-            if find_bundle_error(error) is not None:
-                raise
-            name = Path(ensure_tuple(self.dataset.data[index]["image"])[0]).name
-            raise InputError(
-                f"{name}: expected a readable scan; reading it failed with {describe(error)}."
-            ) from error
-
     def _finish(self, _: Any) -> None:  # noqa: ANN401 - Ignite's engine
         path = write_scores_csv(Path(self.writer.output_dir) / "scores.csv", self.results)
         logger.info("%d scans, %d failed; scores in %s.", len(self.results), len(self.errors), path)
-
-
-def _log_warnings(result: ScanResult) -> None:
-    for one in result.findings:
-        if one["level"] == Level.WARNING:
-            logger.warning("%s: %s; %s.", result.case, one["finding"], one["remedy"])

@@ -1,0 +1,138 @@
+"""Scans that the weights were not made for are refused, or marked, before they are mapped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scripts.data.profile import scan_profile, spread_slices
+from scripts.data.slices import brain_slices
+from scripts.errors import InputError, ScopeError
+from scripts.evaluation.scope import ScopeStatistics, Verdict
+from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.options import Option
+from scripts.preflight.report import Level, Report
+
+logger = logging.getLogger(__name__)
+
+ALL_AT_ONCE = 16
+
+
+class Scope(Option):
+    """What happens to a scan that is not like the training scans."""
+
+    REFUSE = "refuse"
+    """It is not mapped (exit code 3)."""
+    WARN = "warn"
+    """It is mapped, and marked in result, picture and log."""
+    OFF = "off"
+    """Nobody looks."""
+
+
+class ScopeGate:
+    """Compares scans with the statistics of the training scans.
+
+    Args:
+        statistics: of the weights in use, or the reason why there are none.
+        action: a :class:`Scope`.
+        level: probability below which a scan is out of scope, 0 to 1.
+        field_of_view: side of the network's square, mm.
+    """
+
+    def __init__(
+        self,
+        statistics: ScopeStatistics | str,
+        action: str = Scope.REFUSE,
+        level: float = 0.01,
+        field_of_view: float = 240.0,
+    ) -> None:
+        if not 0 < level < 1:
+            raise InputError(f"Expected a probability between 0 and 1 for --scope_level, got {level}.")
+        self.statistics, self.action, self.level = statistics, Scope(action), float(level)
+        self.field_of_view = float(field_of_view)
+
+    def examine(self, image: torch.Tensor, network: VAEBackbone, device: torch.device | str) -> Report | None:
+        """Return the report about one preprocessed scan (C, X, Y, Z), see :meth:`judge`."""
+        volume = torch.as_tensor(image).as_subclass(torch.Tensor)
+        indices = torch.from_numpy(brain_slices(volume.numpy()))
+        return self.judge(volume[..., indices].permute(3, 0, 1, 2), network, device)
+
+    def judge(self, slices: torch.Tensor, network: VAEBackbone, device: torch.device | str) -> Report | None:
+        """Return the report about one scan, None when nobody shall look, or without a slice to look at.
+
+        Args:
+            slices: (N, C, H, W) its brain slices, normalised.
+            network: the weights in use.
+            device: where the network is.
+        """
+        if self.action is Scope.OFF or len(slices) == 0:
+            return None
+        if isinstance(self.statistics, str):
+            remedy = (
+                "whether the weights are made for this scan is not known; measure the scope of the weights"
+            )
+            return Report("scope", Level.WARNING, f"the scope is not checked: {self.statistics}", remedy)
+        profile, latents = measure_scan(slices, network, self.field_of_view, device)
+        return self._report(self.statistics.judge(profile, latents.mean(axis=0)), self.statistics)
+
+    def _report(self, verdict: Verdict, statistics: ScopeStatistics) -> Report:
+        numbers = {"p": verdict.p, "distance": verdict.distance, "furthest": list(verdict.furthest)}
+        among = f"the {statistics.scans} training scans ({statistics.source})"
+        if verdict.p >= self.level:
+            return Report(
+                "scope", Level.NOTE, f"like {among}: p = {verdict.p:.2g}", "in scope", numbers=numbers
+            )
+        off = ", ".join(
+            f"{one['name']} {one['value']:.3g} (training {one['mean']:.3g} ± {one['deviation']:.2g})"
+            for one in verdict.furthest
+        )
+        finding = f"expected a scan like {among}, found one out of scope, p = {verdict.p:.2g}: {off}"
+        if self.action is Scope.WARN:
+            return Report(
+                "scope", Level.WARNING, finding, "maps and scores of it mean little", numbers=numbers
+            )
+        remedy = "use weights trained on such scans, or --scope warn to map it all the same"
+        return Report("scope", Level.REFUSAL, finding, remedy, ScopeError, numbers)
+
+
+def measure_scan(
+    slices: torch.Tensor, network: VAEBackbone, field_of_view: float, device: torch.device | str
+) -> tuple[dict[str, float], NDArray[np.float32]]:
+    """Return profile and latent means (n, latent) of at most 40 evenly spread brain slices of a scan.
+
+    Args:
+        slices: (N, C, H, W) normalised.
+        network: encodes them.
+        field_of_view: side of a slice, mm.
+        device: where the network is.
+    """
+    chosen = slices[torch.from_numpy(spread_slices(len(slices)))].contiguous()
+    profile = scan_profile(chosen.cpu().numpy(), field_of_view / chosen.shape[-1])
+    with torch.inference_mode():
+        latents = [network.encode(part.to(device))[0].float().cpu() for part in chosen.split(ALL_AT_ONCE)]
+    return profile, torch.cat(latents).numpy()
+
+
+def find_scope(path: str, weights_sha256: str) -> ScopeStatistics | str:
+    """Return the scope statistics in ``path`` if they are of these weights, else the reason in words.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = Path(path)
+    if not file.is_file():
+        return f"no {file.name} beside the weights"
+    try:
+        statistics = ScopeStatistics.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError, KeyError, InputError) as error:
+        raise InputError(
+            f"{file}: expected scope statistics, found something else ({error}); measure them again."
+        ) from error
+    if statistics.weights_sha256 != weights_sha256:
+        return f"{file.name} is of weights {statistics.weights_sha256[:12]}, these are {weights_sha256[:12]}"
+    return statistics
