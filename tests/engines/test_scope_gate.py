@@ -10,19 +10,26 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose
 
 from scripts import BUNDLE_ROOT
 from scripts.data.datalist import find_scans
-from scripts.data.slices import SliceDataset
-from scripts.engines.scope_gate import ScopeGate, find_scope
+from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned
+from scripts.data.slices import ExtractSlicesd, SliceDataset
+from scripts.engines.scope_gate import ScopeGate, find_scope, measure_scan
 from scripts.engines.scoping import measure_scope
 from scripts.errors import InputError, ScopeError
+from scripts.evaluation.scope import ScopeStatistics, fit_scope
 from scripts.io.atomic import write_json
 from scripts.io.digest import file_sha256
 from scripts.uncertainty.mapper import AnomalyMapper
 from tests import people
 from tests.heads import save_scan
 from tests.inference_route import NETWORK, Inferred, infer, make_model
+from tests.properties.conftest import lean_writer
+
+__all__ = ["lean_writer"]
 
 TRAINED_ON = range(16)
 ODD = {
@@ -54,16 +61,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = folder.parent / "cohort"
     for seed in TRAINED_ON:
         save_scan(cohort / f"p{seed:02d}.nii.gz", people.person(seed), people.AFFINE)
-    mapper = AnomalyMapper(**NETWORK)
-    measure_scope(
-        mapper,
-        str(folder / "model.pt"),
-        slices_of(cohort),
-        str(folder / "scope.json"),
-        "made-up people",
-        240.0,
-    )
+    measure(folder, cohort)
     return folder
+
+
+def measure(model: Path, cohort: Path) -> ScopeStatistics | None:
+    weights, statistics = str(model / "model.pt"), str(model / "scope.json")
+    return measure_scope(
+        AnomalyMapper(**NETWORK), weights, slices_of(cohort), statistics, "made-up people", 240.0
+    )
 
 
 def map_one(folder: Path, model: Path, name: str, values: np.ndarray, **options: object) -> Inferred:
@@ -148,11 +154,7 @@ def test_too_few_training_scans_leave_no_statistics(tmp_path: Path) -> None:
     for seed in range(9):
         save_scan(tmp_path / "cohort" / f"p{seed}.nii.gz", people.person(seed), people.AFFINE)
     (model / "scope.json").write_text("{}")
-    dataset = slices_of(tmp_path / "cohort")
-    path = str(model / "scope.json")
-    assert (
-        measure_scope(AnomalyMapper(**NETWORK), str(model / "model.pt"), dataset, path, "few", 240.0) is None
-    )
+    assert measure(model, tmp_path / "cohort") is None
     assert not (model / "scope.json").exists()
 
 
@@ -172,3 +174,38 @@ def test_an_image_without_brain_is_left_to_the_inferer(model: Path) -> None:
 def test_shipped_statistics_are_of_the_shipped_weights() -> None:
     models = BUNDLE_ROOT / "models"
     assert not isinstance(find_scope(str(models / "scope.json"), file_sha256(models / "model.pt")), str)
+
+
+@pytest.mark.case(26)
+def test_a_whole_head_is_refused_by_weights_for_stripped_ones(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    cohort = tmp_path / "cohort"
+    for seed in TRAINED_ON:
+        save_scan(cohort / f"p{seed:02d}.nii.gz", people.person(seed, stripped=True), people.AFFINE)
+    measure(model, cohort)
+    map_one(tmp_path / "stripped", model, "stripped", people.person(50, stripped=True))
+    with pytest.raises(ScopeError, match="out of scope"):
+        map_one(tmp_path / "whole", model, "whole", people.person(51))
+
+
+@pytest.mark.case(31)
+def test_swapped_modalities_are_named() -> None:
+    mapper = AnomalyMapper(**NETWORK | {"in_channels": 2})
+    steps = Compose([ResampleInPlaned("image"), NormalizeForegroundd("image"), ExtractSlicesd("image")])
+
+    def slices(seed: int, *, swapped: bool = False) -> torch.Tensor:
+        values = [people.person(seed), people.inverted(seed)]
+        volume = torch.from_numpy(np.stack(values[::-1] if swapped else values))
+        image = MetaTensor(volume, affine=torch.from_numpy(people.AFFINE))
+        return steps({"image": image, "case": "a", "patient": "a"})["images"]
+
+    measured = [measure_scan(slices(seed), mapper, 240.0, "cpu") for seed in range(20)]
+    profiles, latents = zip(*measured, strict=True)
+    statistics = fit_scope(profiles, latents, weights_sha256="ab", source="two channels")
+    gate = ScopeGate(statistics, modalities=["t1ce", "t2"])
+    right, wrong = gate.judge(slices(40), mapper, "cpu"), gate.judge(slices(41, swapped=True), mapper, "cpu")
+    assert right is not None
+    assert right.level == "note"
+    assert wrong is not None
+    assert wrong.level == "refusal"
+    assert wrong.remedy == "its files look like t2, t1ce, not t1ce, t2"

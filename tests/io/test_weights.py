@@ -1,3 +1,4 @@
+import json
 import pickle
 import zipfile
 
@@ -6,6 +7,7 @@ import torch
 from small_networks import small_images, small_mapper, small_vae
 
 from scripts.errors import ModelError
+from scripts.io.digest import file_sha256
 from scripts.io.weights import load_weights
 
 
@@ -121,3 +123,30 @@ def test_weights_of_another_format_are_refused(tmp_path):
     torch.save(state, tmp_path / "model.pt")
     with pytest.raises(ModelError, match=r"got \[2, 2, 4\]"):
         load_weights(small_vae(), tmp_path / "model.pt")
+
+
+@pytest.mark.case(46)
+def test_weights_have_the_hash_that_their_provenance_names(weights):
+    provenance = weights.with_name("provenance.json")
+    provenance.write_text(json.dumps({"weights_sha256": file_sha256(weights)}))
+    load_weights(small_vae(seed=2), weights)
+    torch.save(small_vae(seed=3).state_dict(), weights)
+    with pytest.raises(
+        ModelError, match=r"model.pt: expected the weights that provenance.json names"
+    ) as error:
+        load_weights(small_vae(seed=2), weights)
+    assert error.value.exit_code == 5
+
+
+@pytest.mark.case(46)
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON"])
+def test_provenance_without_a_hash_is_refused(weights, content):
+    weights.with_name("provenance.json").write_text(content)
+    with pytest.raises(ModelError, match=r"provenance.json: expected the hash of the weights, found none"):
+        load_weights(small_vae(seed=2), weights)
+
+
+def test_other_weights_beside_the_shipped_ones_have_no_provenance(weights):
+    other = weights.rename(weights.with_name("mine.pt"))
+    other.with_name("provenance.json").write_text("{}")
+    load_weights(small_vae(seed=2), other)

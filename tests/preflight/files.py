@@ -260,6 +260,6 @@ INPUTS = (
         "axes run to LAS; left and",
     ),
     Input("37-padding", save(HEAD + 350)),
-    Input("52-späce d. v1.2", save(), suffix=".NII.GZ"),
+    Input("52-späce d. v1.2", save(HEAD * 2), suffix=".NII.GZ"),
 )
 """Further ones need options, several files or a machine of another kind: see the tests beside."""

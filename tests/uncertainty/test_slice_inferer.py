@@ -6,9 +6,9 @@ from monai.data import MetaTensor
 from small_networks import small_images, small_mapper
 
 from scripts.data.slices import brain_slices
-from scripts.errors import InputError
+from scripts.errors import InputError, ResourceError
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.slice_inferer import BrainSliceInferer
+from scripts.uncertainty.slice_inferer import BrainSliceInferer, _smaller
 
 EMPTY = (0, 4, 9)
 
@@ -172,3 +172,42 @@ def test_volume_without_brain_is_refused():
     volume[0, 0, 10:19, 10:19] = 0.5
     with pytest.raises(InputError, match="slices with brain on at least 10 %"):
         BrainSliceInferer()(volume, small_mapper())
+
+
+class Cramped(torch.nn.Module):
+    """A network with memory for so many slices only."""
+
+    def __init__(self, network, slices):
+        super().__init__()
+        self.network, self.slices, self.seen = network, slices, []
+
+    def forward(self, image):
+        self.seen.append(len(image))
+        if len(image) > self.slices:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.network(image)
+
+
+@pytest.mark.case(43)
+def test_half_as_many_slices_when_memory_is_short(caplog):
+    torch.set_num_threads(1)
+    volume, mapper = make_volume(), small_mapper()
+    cramped = Cramped(mapper, 2)
+    output = BrainSliceInferer(7)(volume, cramped)
+    torch.testing.assert_close(output, one_by_one(volume, mapper), rtol=1e-4, atol=1e-5)
+    assert cramped.seen == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert "Not enough memory on cpu for 7 slices at once; going on with 3." in caplog.text
+
+
+@pytest.mark.case(43)
+def test_no_memory_for_a_single_slice_is_an_error():
+    with pytest.raises(ResourceError, match="Expected memory for one slice, found none .out of memory"):
+        BrainSliceInferer(2)(make_volume(), Cramped(small_mapper(), 0))
+
+
+@pytest.mark.case(43)
+def test_from_a_gpu_the_cpu_takes_over_with_the_batch_it_began_with(caplog):
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    assert _smaller(5, 8, torch.device("cuda:1"), error) == (2, torch.device("cuda:1"))
+    assert _smaller(1, 8, torch.device("cuda:1"), error) == (8, torch.device("cpu"))
+    assert "going on with the CPU" in caplog.text.splitlines()[-1]

@@ -18,7 +18,7 @@ from scripts.engines.failures import summarise
 from scripts.engines.inspector import ScanInspector, failure_of, log_warnings
 from scripts.engines.scan_writer import ScanWriter
 from scripts.errors import BundleError, InputError, describe
-from scripts.io.results import ScanResult, read_result, result_path, write_scores_csv
+from scripts.io.results import ScanResult, Status, read_result, result_path, write_scores_csv
 from scripts.io.resume import fail_scan, finish_scan, start_scan
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ class ScanEvaluator(SupervisedEvaluator):
     """Runs preprocessing, network and writer on every scan, one at a time.
 
     A scan is read only when its outputs are not there already. One that fails is recorded with its
-    reason; the others go on. At the end ``scores.csv`` is written, and the first failure is raised.
+    reason; the others go on. Of scans with the same files the first is mapped, the others are named. At
+    the end ``scores.csv`` is written, and the first failure is raised.
 
     Args:
         device: where the network runs.
@@ -61,6 +62,7 @@ class ScanEvaluator(SupervisedEvaluator):
         self.inspector, self.writer, self.overwrite = inspector, writer, overwrite
         self.results: list[ScanResult] = []
         self.errors: list[tuple[str, Exception]] = []
+        self.seen: dict[tuple[str, ...], str] = {}
         self.add_event_handler(Events.COMPLETED, self._finish)
 
     def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's evaluators
@@ -94,6 +96,12 @@ class ScanEvaluator(SupervisedEvaluator):
 
     def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
         output_dir = self.writer.output_dir
+        first = self.seen.setdefault(tuple(one.sha256 for one in planned.inputs), planned.case)
+        if first != planned.case:
+            reason = f"the same files as {first}, which is mapped once"
+            logger.warning("%s: %s.", planned.case, reason)
+            fail_scan(output_dir, planned, reason, Status.DUPLICATE)
+            return planned
         if not start_scan(output_dir, planned, self.overwrite):
             return read_result(result_path(output_dir, planned.case))
         image, planned.findings = self.inspector.load(index)

@@ -58,6 +58,8 @@ def promote(
     made_on = machine_and_commit()
     load_weights(mapper, Path(run_dir) / "model.pt")
     state = {name: _halved(value) for name, value in mapper.state_dict().items()}
+    # It is about the weights that go: loading the new ones beside it would be refused.
+    (Path(model_dir) / "provenance.json").unlink(missing_ok=True)
     save_torch(target, state)
     thresholds = calibrate_weights(
         mapper, str(target), validation, str(Path(model_dir) / "calibration.json"), **calibration

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +45,7 @@ class ScopeGate:
         action: a :class:`Scope`.
         level: probability below which a scan is out of scope, 0 to 1.
         field_of_view: side of the network's square, mm.
+        modalities: names of the channels, in order.
     """
 
     def __init__(
@@ -50,11 +54,12 @@ class ScopeGate:
         action: str = Scope.REFUSE,
         level: float = 0.01,
         field_of_view: float = 240.0,
+        modalities: Sequence[str] = (),
     ) -> None:
         if not 0 < level < 1:
             raise InputError(f"Expected a probability between 0 and 1 for --scope_level, got {level}.")
         self.statistics, self.action, self.level = statistics, Scope(action), float(level)
-        self.field_of_view = float(field_of_view)
+        self.field_of_view, self.modalities = float(field_of_view), list(modalities)
 
     def examine(self, image: torch.Tensor, network: VAEBackbone, device: torch.device | str) -> Report | None:
         """Return the report about one preprocessed scan (C, X, Y, Z), see :meth:`judge`."""
@@ -77,27 +82,61 @@ class ScopeGate:
                 "whether the weights are made for this scan is not known; measure the scope of the weights"
             )
             return Report("scope", Level.WARNING, f"the scope is not checked: {self.statistics}", remedy)
-        profile, latents = measure_scan(slices, network, self.field_of_view, device)
-        return self._report(self.statistics.judge(profile, latents.mean(axis=0)), self.statistics)
-
-    def _report(self, verdict: Verdict, statistics: ScopeStatistics) -> Report:
-        numbers = {"p": verdict.p, "distance": verdict.distance, "furthest": list(verdict.furthest)}
-        among = f"the {statistics.scans} training scans ({statistics.source})"
+        verdict = self._compare(slices, network, device, self.statistics)
         if verdict.p >= self.level:
-            return Report(
-                "scope", Level.NOTE, f"like {among}: p = {verdict.p:.2g}", "in scope", numbers=numbers
-            )
+            return _in_scope(verdict, self.statistics)
+        return self._out_of_scope(verdict, self.statistics, self._other_order(slices, network, device))
+
+    def _compare(
+        self,
+        slices: torch.Tensor,
+        network: VAEBackbone,
+        device: torch.device | str,
+        statistics: ScopeStatistics,
+    ) -> Verdict:
+        profile, latents = measure_scan(slices, network, self.field_of_view, device)
+        return statistics.judge(profile, latents.mean(axis=0))
+
+    def _other_order(
+        self, slices: torch.Tensor, network: VAEBackbone, device: torch.device | str
+    ) -> list[str] | None:
+        """Return the modalities in the order in which the scan would be in scope, if there is one."""
+        assert isinstance(self.statistics, ScopeStatistics)
+        given = tuple(range(slices.shape[1]))
+        if len(self.modalities) != len(given):
+            return None
+        for order in permutations(given):
+            verdict = self._compare(slices[:, list(order)], network, device, self.statistics)
+            if order != given and verdict.p >= self.level:
+                return [self.modalities[order.index(channel)] for channel in given]
+        return None
+
+    def _out_of_scope(self, verdict: Verdict, statistics: ScopeStatistics, order: list[str] | None) -> Report:
         off = ", ".join(
             f"{one['name']} {one['value']:.3g} (training {one['mean']:.3g} ± {one['deviation']:.2g})"
             for one in verdict.furthest
         )
-        finding = f"expected a scan like {among}, found one out of scope, p = {verdict.p:.2g}: {off}"
+        like, p = _training(statistics), f"{verdict.p:.2g}"
+        finding = f"expected a scan like {like}, found one out of scope, p = {p}: {off}"
+        hint = f"its files look like {', '.join(order)}, not {', '.join(self.modalities)}" if order else None
         if self.action is Scope.WARN:
-            return Report(
-                "scope", Level.WARNING, finding, "maps and scores of it mean little", numbers=numbers
-            )
-        remedy = "use weights trained on such scans, or --scope warn to map it all the same"
-        return Report("scope", Level.REFUSAL, finding, remedy, ScopeError, numbers)
+            remedy = hint or "maps and scores of it mean little"
+            return Report("scope", Level.WARNING, finding, remedy, numbers=_numbers(verdict))
+        remedy = hint or "use weights trained on such scans, or --scope warn to map it all the same"
+        return Report("scope", Level.REFUSAL, finding, remedy, ScopeError, _numbers(verdict))
+
+
+def _in_scope(verdict: Verdict, statistics: ScopeStatistics) -> Report:
+    finding = f"like {_training(statistics)}: p = {verdict.p:.2g}"
+    return Report("scope", Level.NOTE, finding, "in scope", numbers=_numbers(verdict))
+
+
+def _training(statistics: ScopeStatistics) -> str:
+    return f"the {statistics.scans} training scans ({statistics.source})"
+
+
+def _numbers(verdict: Verdict) -> dict[str, Any]:
+    return {"p": verdict.p, "distance": verdict.distance, "furthest": list(verdict.furthest)}
 
 
 def measure_scan(

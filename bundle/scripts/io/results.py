@@ -43,6 +43,8 @@ class Status(StrEnum):
     """Every output listed is there."""
     FAILED = "failed"
     """No outputs; ``reason`` says why."""
+    DUPLICATE = "duplicate"
+    """No outputs; ``reason`` names the case with the same files."""
 
 
 @dataclass

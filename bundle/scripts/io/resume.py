@@ -74,7 +74,7 @@ def is_finished(
     if previous is None:
         return False, "the result file cannot be read" if path.exists() else "there is no result file"
     if previous.status is not Status.OK:
-        return False, f"the last run {'failed' if previous.status is Status.FAILED else 'was interrupted'}"
+        return False, f"the last run {'was interrupted' if previous.status is Status.STARTED else 'failed'}"
     hashes = [input_sha256] if isinstance(input_sha256, str) else list(input_sha256)
     reason = (
         _find_difference(previous, hashes, weights_sha256, settings, calibration)
@@ -141,17 +141,19 @@ def finish_scan(output_dir: str | Path, result: ScanResult) -> Path:
     return write_result(path, result)
 
 
-def fail_scan(output_dir: str | Path, result: ScanResult, reason: str) -> None:
+def fail_scan(
+    output_dir: str | Path, result: ScanResult, reason: str, status: Status = Status.FAILED
+) -> None:
     """Set the status to failed, remove what this run wrote for the scan and record ``reason``.
 
     May be called for a scan that was refused before or by :func:`start_scan`: outputs that this run
-    did not write stay, with the result file that belongs to them.
+    did not write stay, with the result file that belongs to them. ``status`` may be duplicate instead.
     """
     path = result_path(output_dir, result.case)
     previous, recorded = _read(path), _may_replace(path, result)
     if previous is not None and previous.status is Status.STARTED:
         _remove_outputs(result.outputs, path.parent)
-    result.status, result.reason, result.outputs = Status.FAILED, reason, {}
+    result.status, result.reason, result.outputs = status, reason, {}
     result.scan_score, result.slices = None, []
     if recorded:
         write_result(path, result)
@@ -200,7 +202,7 @@ def _may_replace(path: Path, planned: ScanResult) -> bool:
     previous = _read(path)
     if previous is None and path.exists():
         return False
-    if previous is None or previous.status is Status.FAILED:
+    if previous is None or previous.status in (Status.FAILED, Status.DUPLICATE):
         return not any((path.parent / name).exists() for name in _names(planned.outputs))
     if previous.status is Status.STARTED:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,19 +10,22 @@ from pathlib import Path
 import torch
 
 from scripts.errors import ModelError
+from scripts.io.digest import file_sha256
 
 
 def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     """Load a plain state_dict, strictly, and return the network.
 
     Half-precision weights (shipped files) become the network's own precision. Code in the file is never run.
+    A ``provenance.json`` beside ``model.pt`` says which hash it has to have.
 
     Raises:
-        ModelError: no such file, not a state_dict, or weights of another architecture.
+        ModelError: no such file, another hash, not a state_dict, or weights of another architecture.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: expected a weights file, found none; train first or give the path of one.")
+    _check_hash(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
@@ -41,3 +45,20 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
             f"{path}: these weights do not fit the network of the config: {reason[:400]}"
         ) from error
     return network
+
+
+def _check_hash(path: Path) -> None:
+    """Refuse shipped weights that were changed, or cut short on their way here."""
+    provenance = path.with_name("provenance.json")
+    if path.name != "model.pt" or not provenance.is_file():
+        return
+    try:
+        expected = json.loads(provenance.read_text(encoding="utf-8"))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{provenance}: expected the hash of the weights, found none ({error}).") from error
+    found = file_sha256(path)
+    if found != expected:
+        raise ModelError(
+            f"{path}: expected the weights that provenance.json names (SHA-256 {str(expected)[:12]}...), "
+            f"found others ({found[:12]}...); fetch them again, or remove that file if you replaced them."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from monai.inferers import Inferer
 
 from scripts.data.slices import brain_slices
-from scripts.errors import InputError
+from scripts.errors import InputError, ResourceError
 from scripts.threads import one_core_threads
+
+logger = logging.getLogger(__name__)
 
 
 class BrainSliceInferer(Inferer):
@@ -19,6 +22,8 @@ class BrainSliceInferer(Inferer):
     MONAI's ``SliceInferer`` runs the empty slices too, and weights every output as a sliding window would.
 
     On a CPU each of PyTorch's threads takes a part of the batch, see :func:`one_core_threads`.
+
+    When a GPU's memory is not enough, half as many slices go at once, and in the end the CPU takes over.
 
     Args:
         batch_size: slices at once, over all threads.
@@ -35,6 +40,7 @@ class BrainSliceInferer(Inferer):
 
         Raises:
             InputError: no slice shows enough brain.
+            ResourceError: the CPU has no memory for a single slice.
         """
         if inputs.ndim != 5 or inputs.shape[0] != 1:
             raise ValueError(f"Expected one volume (1, C, X, Y, Z), got shape {tuple(inputs.shape)}.")
@@ -43,6 +49,27 @@ class BrainSliceInferer(Inferer):
         if len(indices) == 0:
             raise InputError("Expected slices with brain on at least 10 % of the field of view, found none.")
 
+        home, batch = volume.device, self.batch_size
+        try:
+            while True:
+                try:
+                    return self._run(volume, indices, batch, network, *args, **kwargs)
+                except torch.OutOfMemoryError as error:
+                    batch, device = _smaller(batch, self.batch_size, volume.device, error)
+                volume = volume.to(device)
+                _move(network, device)
+        finally:
+            _move(network, home)
+
+    def _run(
+        self,
+        volume: torch.Tensor,
+        indices: torch.Tensor,
+        batch_size: int,
+        network: Callable[..., torch.Tensor],
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
         def run(part: torch.Tensor) -> torch.Tensor:
             # Not channels-last: group norm on it loses two digits, and batch sizes would differ.
             batch = volume[..., part].permute(3, 0, 1, 2).contiguous()
@@ -50,8 +77,8 @@ class BrainSliceInferer(Inferer):
             with torch.inference_mode(), torch.autocast(volume.device.type, torch.bfloat16, enabled=self.amp):
                 return network(batch, *args, **kwargs).float()
 
-        workers = min(torch.get_num_threads(), self.batch_size) if volume.device.type == "cpu" else 1
-        parts = indices.split(max(1, self.batch_size // workers))
+        workers = min(torch.get_num_threads(), batch_size) if volume.device.type == "cpu" else 1
+        parts = indices.split(max(1, batch_size // workers))
         output: torch.Tensor | None = None
         for part, values in zip(parts, _in_threads(run, parts, workers), strict=True):
             if output is None:
@@ -59,6 +86,38 @@ class BrainSliceInferer(Inferer):
             output[0, ..., part] = values.permute(1, 2, 3, 0)
         assert output is not None
         return output
+
+
+def _smaller(
+    batch: int, first: int, device: torch.device, error: torch.OutOfMemoryError
+) -> tuple[int, torch.device]:
+    """Return batch size and device of the next attempt when memory was not enough.
+
+    Args:
+        batch: slices that were too many.
+        first: slices to begin with on another device.
+        device: whose memory it is.
+        error: what it said.
+
+    Raises:
+        ResourceError: nothing smaller is left.
+    """
+    if batch > 1:
+        logger.warning(
+            "Not enough memory on %s for %d slices at once; going on with %d.", device, batch, batch // 2
+        )
+        return batch // 2, device
+    if device.type != "cpu":
+        logger.warning("Not enough memory on %s for a single slice; going on with the CPU.", device)
+        return first, torch.device("cpu")
+    raise ResourceError(
+        f"Expected memory for one slice, found none ({str(error).splitlines()[0]}); end other programs."
+    ) from error
+
+
+def _move(network: Callable[..., torch.Tensor], device: torch.device) -> None:
+    if isinstance(network, torch.nn.Module):
+        network.to(device)
 
 
 def _in_threads(
