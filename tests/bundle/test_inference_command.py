@@ -148,6 +148,7 @@ def test_scan_score_is_the_mean_of_its_highest_slice_scores(finished: tuple[Path
     assert int(row["slices_abnormal"]) == sum(score > limit for score in by_slice)
 
 
+@pytest.mark.case(50)
 def test_second_run_touches_nothing_but_the_table(
     finished: tuple[Path, Ended], infer: Infer, scans: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_second_run_touches_nothing_but_the_table(
     assert (output / "scores.csv").read_text() == table
 
 
+@pytest.mark.case(50)
 def test_other_settings_need_the_word_overwrite(
     finished: tuple[Path, Ended], infer: Infer, scans: Path, tmp_path: Path
 ) -> None:
@@ -196,6 +198,7 @@ def test_no_thresholds_no_mask_but_the_reason(
         assert scores(tmp_path / name)["Phantom_001"]["slices_abnormal"] == ""
 
 
+@pytest.mark.case(46)
 def test_weights_that_do_not_fit_are_refused_before_any_scan_is_read(infer: Infer, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
@@ -272,6 +275,7 @@ def test_shipped_weights_work_straight_from_a_clone(
     assert np.asarray(load(tmp_path, "Phantom_001", "mask").dataobj).dtype == np.uint8
 
 
+@pytest.mark.case(49)
 def test_killed_run_is_finished_by_the_next(
     infer: Infer, tiny_cohort: Path, tmp_path: Path, finished: tuple[Path, Ended]
 ) -> None:

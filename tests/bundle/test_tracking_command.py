@@ -171,6 +171,7 @@ def test_run_goes_to_the_server_of_the_environment(
     assert not (folder / "mlruns.db").exists()
 
 
+@pytest.mark.case(65)
 @pytest.mark.slow
 def test_server_that_does_not_answer_leaves_the_training_alone(
     commands: WarmCommands, tiny_options: tuple[str, ...], tmp_path: Path

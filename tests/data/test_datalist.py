@@ -75,6 +75,7 @@ def test_sorted_by_case_and_absolute(touch, monkeypatch):
     assert all(scan["image"].startswith("/") for scan in scans)
 
 
+@pytest.mark.case(32)
 @pytest.mark.parametrize("layout", ["auto", "brats", "folder"])
 def test_missing_modality_names_case_and_what_it_has(touch, layout):
     root = touch("a/a_t1ce.nii", "a/a_flair.nii", "b/b_flair.nii", "b/b_t2.nii", "b/b_seg.nii")
@@ -128,6 +129,7 @@ def test_flat_folder_with_masks(touch, word):
     assert y == {"case": "y", "patient": "y", "image": f"{root}/y.nii.gz"}
 
 
+@pytest.mark.case(52)
 @pytest.mark.parametrize(
     ("name", "case"),
     [
@@ -161,6 +163,7 @@ def test_bids_subject_is_the_patient(touch):
     assert [scan["patient"] for scan in find_scans(root)] == ["sub-7", "sub-7"]
 
 
+@pytest.mark.case(54)
 def test_equal_stems_in_different_folders(touch):
     root = touch("A/scan.nii", "B/scan.nii", "B/other.nii", "C/one/case/case.nii", "C/two/case/case.nii")
     scans = find_scans(root)
@@ -168,6 +171,7 @@ def test_equal_stems_in_different_folders(touch):
     assert len({scan["patient"] for scan in scans}) == 5
 
 
+@pytest.mark.case(54)
 def test_names_that_only_a_hash_tells_apart(touch):
     scans = find_scans(touch("a b.nii", "a_b.nii", "A B.nii"))
     assert len({case.casefold() for case in cases(scans)}) == 3

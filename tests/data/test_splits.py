@@ -230,6 +230,7 @@ def move(part_from, part_to):
     return change
 
 
+@pytest.mark.case(38)
 def test_patient_on_two_sides_of_the_file(scans, tmp_path):
     path = tmp_path / "split.json"
     load_or_make_split(scans, path)
@@ -257,6 +258,7 @@ def test_patient_on_two_sides_since_the_aliases_grew(scans, tmp_path):
         load_or_make_split(grown, path)
 
 
+@pytest.mark.case(38)
 def test_volume_on_two_sides_of_the_file_under_other_names(scans, tmp_path):
     path = tmp_path / "split.json"
     split = load_or_make_split(scans, path)
@@ -316,6 +318,7 @@ def duplicate(scans, of, name, patient=None):
     return {"case": name, "patient": patient or name, "image": path}
 
 
+@pytest.mark.case(39)
 def test_one_volume_twice_counts_once(scans, tmp_path, caplog):
     path = tmp_path / "split.json"
     both = [*scans, duplicate(scans, 0, "zz")]

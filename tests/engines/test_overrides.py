@@ -37,6 +37,7 @@ def read(*files: str, run_id: str = "run", **given: Any) -> dict[str, Any]:
     return made.parser.get()
 
 
+@pytest.mark.case(64)
 @pytest.mark.parametrize(
     ("key", "closest"),
     [
@@ -77,6 +78,7 @@ def test_key_of_another_file_is_refused_without_that_file() -> None:
         read("train.yaml", bootstrap_samples=10)
 
 
+@pytest.mark.case(64)
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [

@@ -65,6 +65,7 @@ def test_device_that_is_there_or_computed_passes(device: object) -> None:
     session.check_device(device)
 
 
+@pytest.mark.case(44)
 def test_device_that_is_not_there_is_a_missing_resource() -> None:
     with pytest.raises(ResourceError, match="got cuda:99, which cannot be used"):
         session.check_device("cuda:99")

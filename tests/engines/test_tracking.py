@@ -186,6 +186,7 @@ def test_server_that_is_lost_later_is_one_warning(tmp_path: Path, caplog: pytest
     assert len(store.calls) == before + 1
 
 
+@pytest.mark.case(65)
 def test_long_setting_is_cut_and_kept_whole_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def make(**changes) -> Calibration:
     return calibrate(**(slices | SETTINGS | {"source": "phantom, t1ce, validation"} | changes))
 
 
+@pytest.mark.case(40)
 @settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1), st.floats(0.01, 0.99))
 def test_threshold_leaves_at_most_the_stated_share_above(values, quantile):

@@ -67,6 +67,7 @@ def test_with_normal_patients_they_are_numbers():
     assert row["undefined"] == ""
 
 
+@pytest.mark.case(41)
 def test_one_class_gives_null_and_reason_never_a_half():
     facts = make_facts(normal_patients=8)
     row = evaluate_slices(facts, {"any": np.arange(len(facts))}, bootstrap_samples=20)[0]

@@ -70,6 +70,7 @@ def _write_often(final: Path) -> None:
         write_text(final, str(os.getpid()) * 1000)
 
 
+@pytest.mark.case(51)
 def test_two_processes_writing_one_name_never_show_a_partial_file(tmp_path):
     final = tmp_path / "scores.csv"
     context = multiprocessing.get_context("fork")
@@ -88,6 +89,7 @@ def test_two_processes_writing_one_name_never_show_a_partial_file(tmp_path):
     assert os.listdir(tmp_path) == ["scores.csv"]
 
 
+@pytest.mark.case(48)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_full_or_read_only_disk_is_a_resource_error_naming_the_file(tmp_path, monkeypatch, number):
     def refuse(*_):

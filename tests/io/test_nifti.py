@@ -106,6 +106,7 @@ def test_mask_is_uint8(tmp_path):
     assert (written.header["cal_min"], written.header["cal_max"]) == (0, 1)
 
 
+@pytest.mark.case(11)
 @pytest.mark.parametrize("tail", [(1,), (1, 1), (1, 1, 1)])
 def test_trailing_axes_of_length_one_come_back(tmp_path, tail):
     source = make_source(tmp_path, shape=SHAPE + tail)
@@ -227,6 +228,7 @@ def test_other_shapes_and_dtypes_are_refused(tmp_path):
     assert os.listdir(tmp_path) == ["scan.nii.gz"]
 
 
+@pytest.mark.case(53)
 def test_the_scan_itself_is_never_replaced(tmp_path):
     source = make_source(tmp_path)
     before = source.read_bytes()

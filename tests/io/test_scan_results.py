@@ -78,6 +78,7 @@ def test_json_has_null_for_skipped_slices_and_missing_thresholds(tmp_path):
     assert set(data["versions"]) == {"bundle", "monai", "torch", "numpy"}
 
 
+@pytest.mark.case(67)
 def test_created_is_now_in_utc():
     created = datetime.fromisoformat(make_result().created)
     assert created.utcoffset() == timedelta(0)
@@ -150,6 +151,7 @@ def test_scores_csv_is_empty_but_whole_without_scans(tmp_path):
     assert write_scores_csv(tmp_path / "scores.csv", []).read_text() == ",".join(SCORE_COLUMNS) + "\n"
 
 
+@pytest.mark.case(67)
 def test_scores_csv_keeps_the_decimal_point_under_a_comma_locale(tmp_path, monkeypatch):
     monkeypatch.setitem(locale._override_localeconv, "decimal_point", ",")
     assert locale.str(0.5) == "0,5"

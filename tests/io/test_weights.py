@@ -73,6 +73,7 @@ def test_text_file(tmp_path):
         load_weights(small_vae(), tmp_path / "model.pt")
 
 
+@pytest.mark.case(47)
 def test_code_in_the_file_is_not_run(tmp_path):
     made = tmp_path / "made by the payload"
     torch.save({"weight": Payload(str(made))}, tmp_path / "model.pt")

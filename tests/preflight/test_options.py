@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 
+from scripts.errors import ModelError
 from tests.heads import save_scan
 from tests.inference_route import infer, make_model
 from tests.preflight.files import AFFINE, HEAD, INPUTS
@@ -118,3 +121,19 @@ def test_a_scan_under_two_names_is_mapped_once(tmp_path: Path, model: Path) -> N
         assert [path.name for path in (tmp_path / "maps" / "again").iterdir()] == ["again_result.json"]
     (first.parent / "00-good.nii.gz").unlink()
     assert infer(first.parent, tmp_path / "maps", model).results["again"].status.value == "ok"
+
+
+@pytest.mark.case(45)
+def test_weights_that_give_no_number_write_nothing(tmp_path: Path, model: Path) -> None:
+    state = torch.load(model / "model.pt", weights_only=True)
+    state["mean_head.bias"] = torch.full_like(state["mean_head.bias"], float("nan"))
+    broken = tmp_path / "model"
+    broken.mkdir()
+    torch.save(state, broken / "model.pt")
+    path = write("00-good", tmp_path / "scans")
+    with pytest.raises(ModelError, match="the network gave NaN or infinity; nothing is written") as error:
+        infer(path, tmp_path / "maps", broken)
+    assert error.value.exit_code == 5
+    found = json.loads((tmp_path / "maps" / "00-good" / "00-good_result.json").read_text())
+    assert (found["status"], found["exit_code"]) == ("failed", 5)
+    assert [one.name for one in (tmp_path / "maps" / "00-good").iterdir()] == ["00-good_result.json"]

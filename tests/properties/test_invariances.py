@@ -62,6 +62,7 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: float = 1e
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * np.nanmax(np.abs(expected)))
 
 
+@pytest.mark.case(9)
 @pytest.mark.parametrize("name", SCALES)
 def test_scale_and_offset_change_neither_scores_nor_maps(runs, name):
     np.testing.assert_allclose(runs.scores(name), runs.scores("plain"), rtol=1e-4)
@@ -122,6 +123,7 @@ def test_the_reconstruction_is_in_the_units_of_the_scan(tmp_path, background):
     assert values[17, 19, 0] == 0
 
 
+@pytest.mark.case(37)
 @pytest.mark.parametrize("name", [*PADS, "padded offset"])
 def test_background_around_the_scan_changes_nothing(runs, name):
     np.testing.assert_allclose(runs.scores(case(name)), runs.scores("plain"), rtol=1e-3)

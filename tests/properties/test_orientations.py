@@ -52,6 +52,7 @@ def test_the_maps_are_worth_comparing(runs):
     assert np.isfinite(runs.scores(REFERENCE)).sum() >= 5
 
 
+@pytest.mark.case(24)
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_every_orientation_gives_the_same_maps_on_its_own_grid(runs, codes):
     case = f"voxels{codes}"
@@ -66,6 +67,7 @@ def test_every_orientation_gives_the_same_maps_on_its_own_grid(runs, codes):
     assert runs.results[case].scan_score == runs.results[REFERENCE].scan_score
 
 
+@pytest.mark.case(17)
 @pytest.mark.parametrize("name", OBLIQUE)
 def test_an_oblique_scan_gives_the_maps_of_the_straight_one_on_its_own_grid(runs, name):
     scan = nibabel.load(runs.folder.parent / "scans" / f"{name}.nii.gz")

@@ -71,7 +71,7 @@ class ScanInspector:
         Raises:
             BundleError: a check refuses the scan; the error holds all findings.
         """
-        image = self._read(index)
+        image: MetaTensor = self.dataset[index][CommonKeys.IMAGE]
         findings = list(image.meta[FINDINGS])
         report = self.gate.examine(image, self.network, self.device)
         if report is None:
@@ -102,17 +102,6 @@ class ScanInspector:
         logger.info("%d scans, %d refused; findings in %s.", len(rows), len(errors), path)
         if errors:
             raise summarise(errors, len(rows), "the others can be mapped")
-
-    def _read(self, index: int) -> MetaTensor:
-        try:
-            return self.dataset[index][CommonKeys.IMAGE]
-        except Exception as error:
-            if find_bundle_error(error) is not None:
-                raise
-            name = Path(ensure_tuple(self.record(index)["image"])[0]).name
-            raise InputError(
-                f"{name}: expected a readable scan; reading it failed with {describe(error)}."
-            ) from error
 
     def _row(self, index: int, errors: list[tuple[str, Exception]]) -> dict[str, Any]:
         case, files = self.record(index)["case"], ensure_tuple(self.record(index)["image"])

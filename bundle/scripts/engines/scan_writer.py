@@ -22,6 +22,7 @@ from scripts.io.results import Calibration as Thresholds
 from scripts.io.results import InputFile, ScanResult, SliceResult, scan_score
 from scripts.io.resume import planned_outputs
 from scripts.io.space import check_space
+from scripts.preflight.report import Level
 from scripts.report.overview import plot_overview
 from scripts.uncertainty.maps import CHANNEL, MapName
 from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
@@ -174,6 +175,13 @@ class ScanWriter:
             [one.score for one in result.slices],
             result.calibration.slice_threshold,
             path,
-            result.case,
+            _title(result),
             synthetic=self.synthetic,
         )
+
+
+def _title(result: ScanResult) -> str:
+    """Return the title of a scan's picture: its case, and which checks warn of it."""
+    warned = [one["check"] for one in result.findings if one["level"] == Level.WARNING]
+    hint = f" - WARNING: {', '.join(warned)}, see {result.case}_result.json" if warned else ""
+    return f"{result.case}{hint}"

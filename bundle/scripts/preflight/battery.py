@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from scripts.preflight.file_checks import FILE_CHECKS
 from scripts.preflight.grid_checks import GRID_CHECKS, check_affine, check_voxel_size
 from scripts.preflight.header_checks import HEADER_CHECKS
 from scripts.preflight.modalities import align, check_same_grid
+from scripts.preflight.quality_checks import check_quality
 from scripts.preflight.reading import read_voxels
 from scripts.preflight.report import Report, collect, stops
 from scripts.preflight.rules import Rules
@@ -75,7 +77,7 @@ def examine(
     reports, volumes = list(found.reports), []
     for header in found.headers:
         voxels = read_voxels(header)
-        new = [voxels] if isinstance(voxels, Report) else _check_content(voxels) if content else []
+        new = [voxels] if isinstance(voxels, Report) else _check_content(voxels, header) if content else []
         reports += _named(new, header, len(found.headers) > 1)
         if isinstance(voxels, Report) or stops(new):
             return Examination(found.headers, tuple(reports))
@@ -104,13 +106,17 @@ def _check(header: ScanHeader) -> list[Report]:
     return reports + collect(one(header) for one in GRID_CHECKS)
 
 
-def _check_content(voxels: NDArray[np.float32]) -> list[Report]:
+def _check_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Report]:
     reports: list[Report] = []
+    orientation = nibabel.io_orientation(header.affine)
+    size = header.voxel_size[list(header.world_axes)]
     for volume in voxels:
         for check in CONTENT_CHECKS:
             reports += collect([check(volume)])
             if stops(reports):
                 return reports
+        canonical = nibabel.apply_orientation(volume, orientation)
+        reports += collect([check_quality(canonical, (float(size[0]), float(size[1]), float(size[2])))])
     return reports
 
 
