@@ -86,6 +86,17 @@ def nifti_stem(path: str | Path) -> str:
     return _SUFFIX.sub("", name)
 
 
+def brain_mask_of(path: str | Path) -> str | None:
+    """Return whose brain mask a file is by its name, None when it is none.
+
+    >>> brain_mask_of("a_t1ce_brain_mask.nii.gz"), brain_mask_of("a_mask.nii.gz")
+    ('a_t1ce', None)
+    """
+    stem = nifti_stem(path)
+    found = _BRAIN_MASK.search(stem)
+    return stem[: found.start()].rstrip(_SEPARATORS) if found else None
+
+
 def read_modality(text: str) -> tuple[str | None, str]:
     """Return the modality that a stem names (its last such word) and the stem without that word.
 
@@ -108,7 +119,7 @@ def read_modality(text: str) -> tuple[str | None, str]:
 def parse_name(path: Path) -> ParsedName | None:
     """Take the name of a NIfTI file apart; None for a brain mask, which is neither scan nor lesion mask."""
     stem = nifti_stem(path)
-    if _BRAIN_MASK.search(stem):
+    if brain_mask_of(path) is not None:
         return None
     mask = _MASK.match(stem)
     of = mask["of"] if mask else stem

@@ -18,7 +18,7 @@ from scripts.engines.failures import summarise
 from scripts.engines.inspector import ScanInspector, failure_of, log_warnings
 from scripts.engines.scan_writer import ScanWriter
 from scripts.errors import BundleError, InputError, describe
-from scripts.io.results import ScanResult, Status, read_result, result_path, write_scores_csv
+from scripts.io.results import InputFile, ScanResult, Status, read_result, result_path, write_scores_csv
 from scripts.io.resume import fail_scan, finish_scan, start_scan
 
 logger = logging.getLogger(__name__)
@@ -83,8 +83,9 @@ class ScanEvaluator(SupervisedEvaluator):
         self.bar.set_postfix_str(record["case"])
         result = ScanResult(record["case"])
         try:
-            self.inspector.check_files(batchdata)
+            masks = self.inspector.check_files(batchdata)
             result = self.writer.plan(record)
+            result.inputs += [InputFile.from_path(path) for path in masks]
             result = self._map(batchdata, record, result)
         except Exception as error:  # one bad scan must not stop a cohort; the reason is kept and raised later
             logger.error("%s: %s", record["case"], describe(error))

@@ -55,8 +55,11 @@ class ScanInspector:
         """Return the record of a scan."""
         return self.dataset.data[index]
 
-    def check_files(self, index: int) -> None:
+    def check_files(self, index: int) -> list[Path]:
         """Refuse files before they are hashed or read; :meth:`load` checks them again as it reads them.
+
+        Returns:
+            Files that are read beside those of the record: the brain mask, where it is applied.
 
         Raises:
             BundleError: a check refuses the scan.
@@ -64,6 +67,7 @@ class ScanInspector:
         record = self.record(index)
         found = examine_headers(ensure_tuple(record["image"]), self.rules, record.get("channels"))
         decide(found.name, found.reports)
+        return [] if found.mask is None else [found.mask.path]
 
     def load(self, index: int) -> tuple[MetaTensor, list[dict[str, Any]]]:
         """Return the preprocessed scan (C, X, Y, Z), and what was found about it.

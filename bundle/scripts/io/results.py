@@ -99,7 +99,7 @@ class ScanResult:
     scan_score: float | None = None
     """Mean of the highest slice scores, see :func:`scan_score`."""
     inputs: list[InputFile] = field(default_factory=list)
-    """One per modality, in the order of the input channels."""
+    """One per modality, in the order of the input channels, and a brain mask where one was applied."""
     weights_sha256: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     """Everything that changes the numbers: score, alpha, samples, seed, field_of_view, ..."""

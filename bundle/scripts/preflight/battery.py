@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.preflight.brain_mask import apply_mask, check_mask_file, read_mask
 from scripts.preflight.content_checks import CONTENT_CHECKS
 from scripts.preflight.file_checks import FILE_CHECKS
 from scripts.preflight.grid_checks import GRID_CHECKS, check_affine, check_voxel_size
@@ -18,7 +19,7 @@ from scripts.preflight.modalities import align, check_same_grid
 from scripts.preflight.quality_checks import check_quality
 from scripts.preflight.reading import read_voxels
 from scripts.preflight.report import Report, collect, stops
-from scripts.preflight.rules import Rules
+from scripts.preflight.rules import BrainMask, Rules
 from scripts.preflight.scan_header import ScanHeader
 
 
@@ -31,6 +32,8 @@ class Examination:
     reports: tuple[Report, ...]
     voxels: NDArray[np.float32] | None = None
     """(C, X, Y, Z) in the voxel order of the first file, safe fixes made."""
+    mask: ScanHeader | None = None
+    """Of the brain mask that is applied."""
 
     @property
     def name(self) -> str:
@@ -54,7 +57,12 @@ def examine_headers(
     reports = [report for header in headers for report in _named(_check(header), header, several)]
     if several and not stops(reports):
         reports += collect([check_same_grid(headers)])
-    return Examination(headers, tuple(reports))
+    mask = None
+    if headers[0].rules.brain_mask == BrainMask.APPLY and not stops(reports):
+        found = check_mask_file(headers[0])
+        mask = found if isinstance(found, ScanHeader) else None
+        reports += [found] if isinstance(found, Report) else []
+    return Examination(headers, tuple(reports), mask=mask)
 
 
 def examine(
@@ -82,9 +90,14 @@ def examine(
         if isinstance(voxels, Report) or stops(new):
             return Examination(found.headers, tuple(reports))
         volumes.append(align(voxels, header, found.headers[0]))
-    return Examination(
-        found.headers, tuple(reports), np.concatenate(volumes) if len(volumes) > 1 else volumes[0]
-    )
+    together = np.concatenate(volumes) if len(volumes) > 1 else volumes[0]
+    if found.mask is not None:
+        mask, new = read_mask(found.mask)
+        reports += new
+        if mask is None:
+            return Examination(found.headers, tuple(reports))
+        apply_mask(together, mask)
+    return Examination(found.headers, tuple(reports), together, found.mask)
 
 
 def _check(header: ScanHeader) -> list[Report]:

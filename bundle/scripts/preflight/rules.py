@@ -17,6 +17,15 @@ class ResampleTo(Option):
     """The others are resampled, linearly, to the grid of the first modality."""
 
 
+class BrainMask(Option):
+    """What happens with a brain mask that lies beside a scan."""
+
+    IGNORE = "ignore"
+    """Nothing: the scan is taken as it is."""
+    APPLY = "apply"
+    """Everything outside of it becomes background; a scan without a usable one is refused."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """The choices of a run; the defaults are the strict ones."""
@@ -29,8 +38,11 @@ class Rules:
     """Accept a header without sform and qform: axes as stored, voxel size of the header."""
     resample_to: str = ResampleTo.NONE
     """A :class:`ResampleTo`."""
+    brain_mask: str = BrainMask.IGNORE
+    """A :class:`BrainMask`."""
 
     def __post_init__(self) -> None:
         ResampleTo(self.resample_to)
+        BrainMask(self.brain_mask)
         if self.volume is not None and self.volume < 0:
             raise InputError(f"Expected a volume from 0 on for --volume, got {self.volume}.")

@@ -1,0 +1,113 @@
+"""A brain mask beside a scan: found by its name, checked, mended where that is safe, applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, label
+
+from scripts.data.layouts_names import brain_mask_of, is_nifti, nifti_stem, read_modality
+from scripts.preflight.modalities import same_grid
+from scripts.preflight.reading import read_voxels
+from scripts.preflight.report import Level, Report
+from scripts.preflight.scan_header import ScanHeader
+
+MOST_OF_VOLUME = 0.6
+ADULT_ML = (800.0, 2000.0)
+"""Volume of an adult's brain; a child's or one with large losses may lie outside."""
+
+Mask = NDArray[np.bool_]
+
+
+def find_brain_masks(scan: Path) -> list[Path]:
+    """Return the files beside a scan whose names say that they are its brain mask.
+
+    ``a_t1ce.nii.gz`` has ``a_t1ce_brain_mask.nii.gz`` or ``a_brain_mask.nii.gz``.
+    """
+    stem = nifti_stem(scan)
+    owners = {stem.casefold(), read_modality(stem)[1].casefold()}
+    names = {path: brain_mask_of(path) for path in sorted(scan.parent.iterdir()) if is_nifti(path)}
+    return [path for path, owner in names.items() if owner is not None and owner.casefold() in owners]
+
+
+def check_mask_file(scan: ScanHeader) -> Report | ScanHeader:
+    """Return the header of a scan's brain mask, or the refusal: none, several, or on another grid."""
+    masks = find_brain_masks(scan.path)
+    if len(masks) != 1:
+        found = "none" if not masks else ", ".join(path.name for path in masks)
+        wanted = f"{nifti_stem(scan.path)}_brain_mask.nii.gz"
+        return _refuse(f"expected one brain mask beside the scan, such as {wanted}, found {found}", "add one")
+    mask = ScanHeader(masks[0])
+    if not same_grid(mask, scan):
+        finding = f"expected the brain mask {masks[0].name} on the grid of the scan, found another"
+        return _refuse(finding, "resample the mask to the scan")
+    return mask
+
+
+def read_mask(header: ScanHeader) -> tuple[Mask | None, list[Report]]:
+    """Return a mask (X, Y, Z) with its holes filled and its largest part only, and what there is to say.
+
+    The mask is None when a report refuses it.
+    """
+    stored = read_voxels(header)
+    if isinstance(stored, Report):
+        return None, [stored.about(header.path.name)]
+    mask = stored[0] > 0
+    share = float(mask.mean())
+    if share == 0 or share > MOST_OF_VOLUME:
+        found = "an empty one" if share == 0 else f"one that covers {share:.0%} of the volume"
+        return None, [_refuse(f"expected a mask of a brain, found {found}", "make the mask again")]
+    mended = _largest_part(binary_fill_holes(mask))
+    return mended, [
+        report for report in (_report_mending(mask, mended), _check_size(mended, header)) if report
+    ]
+
+
+def apply_mask(voxels: NDArray[np.float32], mask: Mask) -> None:
+    """Set everything outside of the mask to the background, 0 or less than the brain, in place.
+
+    Args:
+        voxels: (C, X, Y, Z).
+        mask: (X, Y, Z).
+    """
+    for volume in voxels:
+        volume[~mask] = min(0.0, float(volume[mask].min()))
+
+
+def _largest_part(mask: Mask) -> Mask:
+    parts, count = label(mask)
+    if count < 2:
+        return mask
+    return np.asarray(parts == 1 + int(np.bincount(parts.ravel())[1:].argmax()))
+
+
+def _report_mending(given: Mask, mended: Mask) -> Report | None:
+    added, removed = int((mended & ~given).sum()), int((given & ~mended).sum())
+    if not added and not removed:
+        return None
+    return Report(
+        "brain_mask",
+        Level.WARNING,
+        f"the brain mask has holes ({added} voxels) or parts apart ({removed} voxels)",
+        "filled, and the largest part taken",
+        numbers={"filled": added, "removed": removed},
+    )
+
+
+def _check_size(mask: Mask, header: ScanHeader) -> Report | None:
+    volume = float(mask.sum()) * abs(float(np.linalg.det(header.affine[:3, :3]))) / 1000
+    if ADULT_ML[0] <= volume <= ADULT_ML[1]:
+        return None
+    return Report(
+        "brain_volume",
+        Level.WARNING,
+        f"the brain mask holds {volume:.0f} ml, an adult's brain {ADULT_ML[0]:.0f} to {ADULT_ML[1]:.0f} ml",
+        "look at the mask",
+        numbers={"volume_ml": volume},
+    )
+
+
+def _refuse(finding: str, remedy: str) -> Report:
+    return Report("brain_mask", Level.REFUSAL, finding, remedy)
