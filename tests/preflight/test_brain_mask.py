@@ -82,6 +82,14 @@ def test_damaged_and_several_masks_are_refused(tmp_path: Path) -> None:
     found = examine([path], APPLY)
     with pytest.raises(InputError, match=r"a_brain_mask.nii.gz: the file is truncated"):
         decide(found.name, found.reports)
+    save_scan(file, np.stack([BRAIN.astype(np.uint8)] * 2, axis=-1), people.AFFINE)
+    found = examine([path], APPLY)
+    with pytest.raises(InputError, match="mask.nii.gz: expected one volume, found a 4-D file with 2"):
+        decide(found.name, found.reports)
+    file.write_text("no mask")
+    found = examine([path], APPLY)
+    with pytest.raises(InputError, match=r"a_brain_mask.nii.gz: not a NIfTI file, but text"):
+        decide(found.name, found.reports)
     file.write_bytes(content)
     (tmp_path / "a_t1ce_bet_mask.nii.gz").write_bytes(content)
     found = examine([path], APPLY)

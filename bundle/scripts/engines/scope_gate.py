@@ -106,8 +106,10 @@ class ScopeGate:
         if len(self.modalities) != len(given):
             return None
         for order in permutations(given):
+            if order == given:
+                continue
             verdict = self._compare(slices[:, list(order)], network, device, self.statistics)
-            if order != given and verdict.p >= self.level:
+            if verdict.p >= self.level:
                 return [self.modalities[order.index(channel)] for channel in given]
         return None
 

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.preflight.brain_mask import apply_mask, check_mask_file, read_mask
+from scripts.preflight.brain_mask import apply_mask, check_mask_grid, find_mask, read_mask
 from scripts.preflight.content_checks import CONTENT_CHECKS
 from scripts.preflight.file_checks import FILE_CHECKS
 from scripts.preflight.grid_checks import GRID_CHECKS, check_affine, check_voxel_size
@@ -18,7 +18,7 @@ from scripts.preflight.header_checks import HEADER_CHECKS
 from scripts.preflight.modalities import align, check_same_grid
 from scripts.preflight.quality_checks import check_quality
 from scripts.preflight.reading import read_voxels
-from scripts.preflight.report import Report, collect, stops
+from scripts.preflight.report import Level, Report, collect, stops
 from scripts.preflight.rules import BrainMask, Rules
 from scripts.preflight.scan_header import ScanHeader
 
@@ -57,11 +57,10 @@ def examine_headers(
     reports = [report for header in headers for report in _named(_check(header), header, several)]
     if several and not stops(reports):
         reports += collect([check_same_grid(headers)])
-    mask = None
+    mask: ScanHeader | None = None
     if headers[0].rules.brain_mask == BrainMask.APPLY and not stops(reports):
-        found = check_mask_file(headers[0])
-        mask = found if isinstance(found, ScanHeader) else None
-        reports += [found] if isinstance(found, Report) else []
+        mask, new = _check_mask(headers[0])
+        reports += new
     return Examination(headers, tuple(reports), mask=mask)
 
 
@@ -117,6 +116,15 @@ def _check(header: ScanHeader) -> list[Report]:
         if stops(reports):
             return reports
     return reports + collect(one(header) for one in GRID_CHECKS)
+
+
+def _check_mask(scan: ScanHeader) -> tuple[ScanHeader | None, list[Report]]:
+    """Return the brain mask of a scan, and what refuses it."""
+    mask = find_mask(scan)
+    if isinstance(mask, Report):
+        return None, [mask]
+    refusals = [one for one in _named(_check(mask), mask, several=True) if one.level is Level.REFUSAL]
+    return mask, refusals or collect([check_mask_grid(mask, scan)])
 
 
 def _check_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Report]:

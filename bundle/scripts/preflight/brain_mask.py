@@ -11,7 +11,7 @@ from scipy.ndimage import binary_fill_holes, label
 from scripts.data.layouts_names import brain_mask_of, is_nifti, nifti_stem, read_modality
 from scripts.preflight.modalities import same_grid
 from scripts.preflight.reading import read_voxels
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Level, Report, collect, refuse
 from scripts.preflight.scan_header import ScanHeader
 
 MOST_OF_VOLUME = 0.6
@@ -32,18 +32,23 @@ def find_brain_masks(scan: Path) -> list[Path]:
     return [path for path, owner in names.items() if owner is not None and owner.casefold() in owners]
 
 
-def check_mask_file(scan: ScanHeader) -> Report | ScanHeader:
-    """Return the header of a scan's brain mask, or the refusal: none, several, or on another grid."""
+def find_mask(scan: ScanHeader) -> Report | ScanHeader:
+    """Return the header of a scan's brain mask, or the refusal when there is none, or several."""
     masks = find_brain_masks(scan.path)
-    if len(masks) != 1:
-        found = "none" if not masks else ", ".join(path.name for path in masks)
-        wanted = f"{nifti_stem(scan.path)}_brain_mask.nii.gz"
-        return _refuse(f"expected one brain mask beside the scan, such as {wanted}, found {found}", "add one")
-    mask = ScanHeader(masks[0])
-    if not same_grid(mask, scan):
-        finding = f"expected the brain mask {masks[0].name} on the grid of the scan, found another"
-        return _refuse(finding, "resample the mask to the scan")
-    return mask
+    if len(masks) == 1:
+        return ScanHeader(masks[0])
+    found = ", ".join(path.name for path in masks) or "none"
+    wanted = f"{nifti_stem(scan.path)}_brain_mask.nii.gz"
+    finding = f"expected one brain mask beside the scan, such as {wanted}, found {found}"
+    return refuse("brain_mask", finding, "add one" if not masks else "keep one of them")
+
+
+def check_mask_grid(mask: ScanHeader, scan: ScanHeader) -> Report | None:
+    """Refuse a mask on another grid than its scan."""
+    if same_grid(mask, scan):
+        return None
+    finding = f"expected the brain mask {mask.path.name} on the grid of the scan, found another"
+    return refuse("brain_mask", finding, "resample the mask to the scan")
 
 
 def read_mask(header: ScanHeader) -> tuple[Mask | None, list[Report]]:
@@ -58,11 +63,11 @@ def read_mask(header: ScanHeader) -> tuple[Mask | None, list[Report]]:
     share = float(mask.mean())
     if share == 0 or share > MOST_OF_VOLUME:
         found = "an empty one" if share == 0 else f"one that covers {share:.0%} of the volume"
-        return None, [_refuse(f"expected a mask of a brain, found {found}", "make the mask again")]
+        return None, [
+            refuse("brain_mask", f"expected a mask of a brain, found {found}", "make the mask again")
+        ]
     mended = _largest_part(binary_fill_holes(mask))
-    return mended, [
-        report for report in (_report_mending(mask, mended), _check_size(mended, header)) if report
-    ]
+    return mended, collect([_report_mending(mask, mended), _check_size(mended, header)])
 
 
 def apply_mask(voxels: NDArray[np.float32], mask: Mask) -> None:
@@ -107,7 +112,3 @@ def _check_size(mask: Mask, header: ScanHeader) -> Report | None:
         "look at the mask",
         numbers={"volume_ml": volume},
     )
-
-
-def _refuse(finding: str, remedy: str) -> Report:
-    return Report("brain_mask", Level.REFUSAL, finding, remedy)

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_fill_holes
 
 from scripts.data.foreground import find_foreground
 from scripts.errors import InputError
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Level, Report, refuse
 
 FEW_VALUES = 16
 MAX_BROKEN = 1e-3
@@ -33,14 +33,14 @@ def mend_broken_voxels(voxels: Volume) -> Report | None:
     if count == 0:
         return None
     if count == voxels.size:
-        return _refuse("finite", "expected finite intensities, found none", "repair the file")
+        return refuse("finite", "expected finite intensities, found none", "repair the file")
     voxels[broken] = _background(voxels, broken)
     inside = int((broken & _head(voxels)).sum())
     places = np.argwhere(broken)[:LISTED].tolist()
     numbers = {"count": count, "inside": inside, "voxels": places}
     found = f"{count} voxels are NaN or infinite, {inside} of them inside the head, the first at {places[0]}"
     if inside > 0 and count >= MAX_BROKEN * voxels.size:
-        return _refuse("finite", f"expected finite intensities, but {found}", "repair the file", numbers)
+        return refuse("finite", f"expected finite intensities, but {found}", "repair the file", numbers)
     return Report("finite", Level.WARNING, found, "they are set to the background", numbers=numbers)
 
 
@@ -53,7 +53,7 @@ def check_content(voxels: Volume) -> Report | None:
     if values.size >= FEW_VALUES:
         return None
     kinds = f"{values.size} different values" if values.size > 1 else f"only the value {values[0]:g}"
-    return _refuse(
+    return refuse(
         "content",
         f"no image content: expected a scan, found {kinds}",
         "give the scan, not a mask",
@@ -96,7 +96,3 @@ def _head(voxels: Volume) -> NDArray[np.bool_]:
         return binary_fill_holes(voxels > find_foreground(voxels).threshold)
     except InputError:
         return np.ones(voxels.shape, dtype=bool)
-
-
-def _refuse(check: str, finding: str, remedy: str, numbers: dict | None = None) -> Report:
-    return Report(check, Level.REFUSAL, finding, remedy, numbers=numbers or {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.io.atomic import full_suffix
 from scripts.io.content import DAMAGE, is_compressed, open_content
 from scripts.io.geometry import HEADER_BYTES
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Level, Report, refuse
 
 _BEGINNINGS = ((b"<", "HTML or XML"), (b"{", "JSON"), (b"PK", "a zip archive"))
 _DICOM = slice(128, 132)
@@ -21,9 +21,8 @@ def check_readable(path: Path) -> Report | None:
             return None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        return Report(
+        return refuse(
             "readable",
-            Level.REFUSAL,
             f"expected a file that can be read at '{path}', found none ({reason})",
             "check path and permissions",
         )
@@ -59,12 +58,7 @@ FILE_CHECKS: tuple[Callable[[Path], Report | None], ...] = (check_readable, chec
 
 
 def _not_nifti(found: str) -> Report:
-    return Report(
-        "magic",
-        Level.REFUSAL,
-        f"not a NIfTI file, but {found}",
-        "give a .nii or .nii.gz file, or convert it",
-    )
+    return refuse("magic", f"not a NIfTI file, but {found}", "give a .nii or .nii.gz file, or convert it")
 
 
 def _describe(start: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 
 import nibabel
 import numpy as np
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 from scripts.data.straightening import is_sheared
 from scripts.errors import InputError
 from scripts.io.geometry import spatial_unit
-from scripts.preflight.header_checks import check_slices
-from scripts.preflight.report import Level, Report
-from scripts.preflight.scan_header import ScanHeader
+from scripts.preflight.report import Level, Report, refuse
+from scripts.preflight.scan_header import TOLERANCE_MM, ScanHeader
 
-TOLERANCE_MM = 1e-3
-"""Differences below this are rounding of 32-bit header fields."""
 SPACING_MM = (0.05, 50.0)
 """Voxel sizes outside of this are in another unit."""
+FEW_SLICES = 10
+THICK_MM = 5.0
 SMALLEST_MATRIX = 32
 SMALLEST_FIELD_MM = 100.0
 """No brain, not even a newborn's, fits into a narrower axial slice with its surroundings."""
@@ -31,7 +29,7 @@ def check_voxel_size(header: ScanHeader) -> Report | None:
     sizes = np.asarray(header.fields["pixdim"][1:4], dtype=np.float64)[: max(2, len(header.shape))]
     if np.isfinite(sizes).all() and (sizes > 0).all():
         return None
-    return _refuse(
+    return refuse(
         "voxel_size", f"expected positive voxel sizes, found pixdim {sizes.tolist()}", "repair the header"
     )
 
@@ -43,7 +41,7 @@ def check_affine(header: ScanHeader) -> Report | None:
     except InputError:
         stored = [header.fields[name].tolist() for name in ("srow_x", "srow_y", "srow_z")]
         found = f"sform {stored}" if header.fields["sform_code"] else "an impossible qform"
-        return _refuse("affine", f"expected an invertible affine, found {found}", "repair the header")
+        return refuse("affine", f"expected an invertible affine, found {found}", "repair the header")
     return None
 
 
@@ -55,7 +53,7 @@ def check_origin(header: ScanHeader) -> Report | None:
     if header.rules.assume_identity:
         remedy = "axes are taken as stored; sides and position in these outputs are assumptions"
         return Report("origin", Level.WARNING, finding, remedy)
-    return _refuse(
+    return refuse(
         "origin", finding, "convert it again, or take the axes as stored with --assume_identity true"
     )
 
@@ -69,7 +67,7 @@ def check_unit(header: ScanHeader) -> Report | None:
         finding = f"expected voxels of {SPACING_MM[0]} to {SPACING_MM[1]:g} mm, found {_text(sizes)}"
     else:
         return None
-    return _refuse("unit", finding, "convert affine, pixdim and unit to mm")
+    return refuse("unit", finding, "convert affine, pixdim and unit to mm")
 
 
 def check_agreement(header: ScanHeader) -> Report | None:
@@ -121,6 +119,22 @@ def check_shear(header: ScanHeader) -> Report | None:
     )
 
 
+def check_slices(header: ScanHeader) -> Report | None:
+    """Warn of few or thick slices, with the voxel size that is in effect; slices stay as acquired."""
+    axis = header.world_axes[2]
+    count, thickness = header.space[axis], float(header.voxel_size[axis])
+    if count >= FEW_SLICES and thickness < THICK_MM - 1e-3:
+        return None
+    size = " x ".join(f"{value:.4g}" for value in header.voxel_size)
+    return Report(
+        "slices",
+        Level.WARNING,
+        f"{count} slices {thickness:.4g} mm apart, voxels of {size} mm",
+        "resampled in the plane only, between slices nothing is known",
+        numbers={"slices": count, "voxel_size_mm": [float(value) for value in header.voxel_size]},
+    )
+
+
 def check_field_of_view(header: ScanHeader) -> Report | None:
     """Refuse a matrix or a field of view too small for a brain."""
     axes = list(header.world_axes[:2])
@@ -128,7 +142,7 @@ def check_field_of_view(header: ScanHeader) -> Report | None:
     field = [length * float(header.voxel_size[axis]) for length, axis in zip(matrix, axes, strict=True)]
     if min(matrix) >= SMALLEST_MATRIX and min(field) >= SMALLEST_FIELD_MM:
         return None
-    return _refuse(
+    return refuse(
         "field_of_view",
         f"expected axial slices of at least {SMALLEST_MATRIX} x {SMALLEST_MATRIX} voxels and "
         f"{SMALLEST_FIELD_MM:g} mm, found {matrix[0]} x {matrix[1]} and {field[0]:.4g} x {field[1]:.4g} mm",
@@ -164,16 +178,10 @@ GRID_CHECKS: tuple[Callable[[ScanHeader], Report | None], ...] = (
 def _distance(header: ScanHeader) -> float:
     """Return the largest distance of a corner under sform and qform, mm; NaN without a usable qform."""
     try:
-        difference = header.fields.get_qform() - header.affine
+        return header.distance(header.fields.get_qform())
     except (HeaderDataError, ValueError):
         return float("nan")
-    corners = np.array([(*corner, 1) for corner in product(*((0, length - 1) for length in header.space))])
-    return float(np.linalg.norm((corners @ difference.T)[:, :3], axis=1).max())
 
 
 def _text(values: NDArray[np.float64]) -> str:
     return " x ".join(f"{value:.4g}" for value in values)
-
-
-def _refuse(check: str, finding: str, remedy: str, numbers: dict | None = None) -> Report:
-    return Report(check, Level.REFUSAL, finding, remedy, numbers=numbers or {})

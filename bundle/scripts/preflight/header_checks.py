@@ -11,11 +11,9 @@ import psutil
 from nibabel.spatialimages import HeaderDataError
 
 from scripts.errors import ResourceError
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Level, Report, refuse
 from scripts.preflight.scan_header import ScanHeader
 
-FEW_SLICES = 10
-THICK_MM = 5.0
 BYTES_PER_VOXEL = 16
 """Peak memory of inference for each voxel of a scan: the scan in the network's orientation and one map."""
 _DEFLATE_LIMIT = 1032
@@ -31,7 +29,7 @@ def check_fields(header: ScanHeader) -> Report | None:
     try:
         header.fields.copy().check_fix(_silent, error_level=40)
     except HeaderDataError as error:
-        return _refuse(
+        return refuse(
             "fields", f"expected a sound header, found a damaged one ({error})", "convert or copy it again"
         )
     return None
@@ -42,13 +40,13 @@ def check_data_type(header: ScanHeader) -> Report | None:
     try:
         dtype = header.fields.get_data_dtype()
     except HeaderDataError as error:
-        return _refuse(
+        return refuse(
             "data_type", f"expected numbers as voxels, found an unknown type ({error})", "convert it"
         )
     if dtype.names is None and dtype.kind in "iuf":
         return None
     found = f"colours ({', '.join(dtype.names)})" if dtype.names else str(dtype)
-    return _refuse(
+    return refuse(
         "data_type", f"expected one real number per voxel, found {found}", "save magnitudes as float32"
     )
 
@@ -57,28 +55,12 @@ def check_dimensions(header: ScanHeader) -> Report | None:
     """Refuse anything that is not one volume: a series, vectors, a single slice nobody asked for."""
     shape = header.shape
     if not shape or min(shape) < 1:
-        return _refuse("dimensions", f"expected a volume, found shape {shape}", "convert or copy it again")
+        return refuse("dimensions", f"expected a volume, found shape {shape}", "convert or copy it again")
     if len(shape) > 4:
-        return _refuse("dimensions", f"expected a volume, found vectors of shape {shape}", "save one volume")
+        return refuse("dimensions", f"expected a volume, found vectors of shape {shape}", "save one volume")
     if len(shape) == 4:
         return _check_series(header, shape[3])
     return _check_slices(header) if 1 in header.space else None
-
-
-def check_slices(header: ScanHeader) -> Report | None:
-    """Warn of few or thick slices, with the voxel size that is in effect; slices stay as acquired."""
-    axis = header.world_axes[2]
-    count, thickness = header.space[axis], float(header.voxel_size[axis])
-    if count >= FEW_SLICES and thickness < THICK_MM - 1e-3:
-        return None
-    size = " x ".join(f"{value:.4g}" for value in header.voxel_size)
-    return Report(
-        "slices",
-        Level.WARNING,
-        f"{count} slices {thickness:.4g} mm apart, voxels of {size} mm",
-        "resampled in the plane only, between slices nothing is known",
-        numbers={"slices": count, "voxel_size_mm": [float(value) for value in header.voxel_size]},
-    )
 
 
 def check_size(header: ScanHeader) -> Report | None:
@@ -87,7 +69,7 @@ def check_size(header: ScanHeader) -> Report | None:
     on_disk = header.path.stat().st_size
     if header.compressed and expected > on_disk * _DEFLATE_LIMIT:
         finding = f"the header claims {expected} bytes of shape {header.shape}, in a file of {on_disk} bytes"
-        return _refuse("size", finding, "the file is truncated or its header damaged; copy it again")
+        return refuse("size", finding, "the file is truncated or its header damaged; copy it again")
     if not header.compressed and expected > on_disk:
         return truncated(on_disk, expected)
     return None
@@ -99,14 +81,13 @@ def check_memory(header: ScanHeader) -> Report | None:
     free = psutil.virtual_memory().available
     if needed <= free:
         return None
-    return Report(
+    return refuse(
         "memory",
-        Level.REFUSAL,
         f"expected a scan that fits into memory, found shape {header.shape}, which takes about "
         f"{needed / 2**30:.1f} GiB with {free / 2**30:.1f} GiB free",
         "resample it to 1 mm or use a machine with more memory",
-        ResourceError,
         {"needed_bytes": needed, "free_bytes": free},
+        ResourceError,
     )
 
 
@@ -124,7 +105,7 @@ def truncated(found: int, expected: int) -> Report:
         expected: Bytes that the header promises.
     """
     finding = f"the file is truncated: it has {found} of {expected} bytes"
-    return _refuse("size", finding, "copy it again", {"bytes": found, "expected_bytes": expected})
+    return refuse("size", finding, "copy it again", {"bytes": found, "expected_bytes": expected})
 
 
 HEADER_CHECKS: tuple[Callable[[ScanHeader], Report | None], ...] = (
@@ -141,14 +122,14 @@ def _check_series(header: ScanHeader, volumes: int) -> Report | None:
     wanted = header.channels if header.channels is not None else (header.rules.volume,)
     chosen = [volume for volume in wanted if volume is not None]
     if not chosen:
-        return _refuse(
+        return refuse(
             "dimensions",
             f"expected one volume, found a 4-D file with {volumes}",
             f"choose one with --volume i (0 to {volumes - 1}), or save it as a 3-D file",
             {"volumes": volumes},
         )
     if max(chosen) >= volumes:
-        return _refuse(
+        return refuse(
             "dimensions",
             f"expected volume {max(chosen)}, found a 4-D file with {volumes}",
             f"choose one from 0 to {volumes - 1}",
@@ -159,9 +140,9 @@ def _check_series(header: ScanHeader, volumes: int) -> Report | None:
 
 def _check_slices(header: ScanHeader) -> Report | None:
     if sorted(header.space)[1] == 1:
-        return _refuse("dimensions", f"expected a volume, found shape {header.shape}", "give a whole scan")
+        return refuse("dimensions", f"expected a volume, found shape {header.shape}", "give a whole scan")
     if not header.rules.single_slice:
-        return _refuse(
+        return refuse(
             "dimensions",
             f"expected a volume, found a single slice of shape {header.shape}",
             "give the whole scan, or --single_slice true for slice-level results",
@@ -172,7 +153,3 @@ def _check_slices(header: ScanHeader) -> Report | None:
         f"a single slice of shape {header.shape}",
         "results are slice-level, without volume context",
     )
-
-
-def _refuse(check: str, finding: str, remedy: str, numbers: dict | None = None) -> Report:
-    return Report(check, Level.REFUSAL, finding, remedy, numbers=numbers or {})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import nibabel
 import numpy as np
 from nibabel.processing import resample_from_to
 from numpy.typing import NDArray
 
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Level, Report, refuse
 from scripts.preflight.rules import ResampleTo
-from scripts.preflight.scan_header import ScanHeader
-
-TOLERANCE_MM = 1e-3
+from scripts.preflight.scan_header import TOLERANCE_MM, ScanHeader
 
 
 def check_same_grid(headers: Sequence[ScanHeader]) -> Report | None:
@@ -27,19 +24,17 @@ def check_same_grid(headers: Sequence[ScanHeader]) -> Report | None:
     found = (
         f"shape {other.space} beside {first.space}"
         if other.space != first.space
-        else f"voxels up to {_distance(other, first):.4g} mm apart"
+        else f"voxels up to {other.distance(first.affine):.4g} mm apart"
     )
     finding = f"expected {other.path.name} on the grid of {first.path.name}, found {found}"
     if first.rules.resample_to == ResampleTo.FIRST:
         return Report("same_grid", Level.WARNING, finding, "it is resampled to that grid")
-    return Report(
-        "same_grid", Level.REFUSAL, finding, "register and resample them, or give --resample_to first"
-    )
+    return refuse("same_grid", finding, "register and resample them, or give --resample_to first")
 
 
 def same_grid(header: ScanHeader, other: ScanHeader) -> bool:
     """Tell whether two files have equal shapes, and voxels at the same places within 0.001 mm."""
-    return header.space == other.space and _distance(header, other) <= TOLERANCE_MM
+    return header.space == other.space and header.distance(other.affine) <= TOLERANCE_MM
 
 
 def align(voxels: NDArray[np.float32], header: ScanHeader, first: ScanHeader) -> NDArray[np.float32]:
@@ -54,9 +49,3 @@ def align(voxels: NDArray[np.float32], header: ScanHeader, first: ScanHeader) ->
             for image in images
         ]
     )
-
-
-def _distance(header: ScanHeader, other: ScanHeader) -> float:
-    """Return the largest distance of a corner voxel under the two affines, mm."""
-    corners = np.array([(*corner, 1) for corner in product(*((0, length - 1) for length in header.space))])
-    return float(np.linalg.norm((corners @ (header.affine - other.affine).T)[:, :3], axis=1).max())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scripts.io.content import DAMAGE, content_bytes, open_content, read_to_end
 from scripts.preflight.header_checks import expected_bytes, truncated
-from scripts.preflight.report import Level, Report
+from scripts.preflight.report import Report, refuse
 from scripts.preflight.scan_header import ScanHeader
 
 
@@ -40,4 +40,4 @@ def _damaged(header: ScanHeader, error: Exception) -> Report:
     if found < expected:
         return truncated(found, expected)
     finding = f"expected sound data, found a damaged file ({str(error) or type(error).__name__})"
-    return Report("size", Level.REFUSAL, finding, "copy it again")
+    return refuse("size", finding, "copy it again")

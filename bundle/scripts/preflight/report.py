@@ -57,6 +57,17 @@ class Report:
         return data | ({"numbers": self.numbers} if self.numbers else {})
 
 
+def refuse(
+    check: str,
+    finding: str,
+    remedy: str,
+    numbers: dict[str, Any] | None = None,
+    kind: type[BundleError] = InputError,
+) -> Report:
+    """Return a refusal."""
+    return Report(check, Level.REFUSAL, finding, remedy, kind, numbers or {})
+
+
 def collect(reports: Iterable[Report | None]) -> list[Report]:
     """Return the reports of a stage of checks, without the None of checks that found nothing."""
     return [report for report in reports if report is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import nibabel
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from scripts.io.content import is_compressed
 from scripts.io.geometry import best_affine, read_header
 from scripts.preflight.rules import Rules
+
+TOLERANCE_MM = 1e-3
+"""Differences below this are rounding of 32-bit header fields."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class ScanHeader:
         """Which stored axis runs left-right, which back-front, which foot-head."""
         nearest = nibabel.io_orientation(self.affine)[:, 0].astype(int).tolist()
         return nearest.index(0), nearest.index(1), nearest.index(2)
+
+    def distance(self, affine: NDArray[np.float64]) -> float:
+        """Return the largest distance of a corner voxel under this affine (4, 4) and the header's own."""
+        corners = np.array([(*corner, 1) for corner in product(*((0, length - 1) for length in self.space))])
+        return float(np.linalg.norm((corners @ (affine - self.affine).T)[:, :3], axis=1).max())
 
     @cached_property
     def compressed(self) -> bool:
