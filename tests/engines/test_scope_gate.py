@@ -16,7 +16,7 @@ from monai.transforms import Compose
 from scripts import BUNDLE_ROOT
 from scripts.data.datalist import find_scans
 from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned
-from scripts.data.slices import ExtractSlicesd, SliceDataset
+from scripts.data.slices import ExtractSlicesd, SliceCache
 from scripts.engines.scope_gate import ScopeGate, find_scope, measure_scan
 from scripts.engines.scoping import measure_scope
 from scripts.errors import InputError, ScopeError
@@ -47,11 +47,11 @@ LIKE = {
 }
 
 
-def slices_of(folder: Path) -> SliceDataset:
+def slices_of(folder: Path) -> SliceCache:
     config = ConfigParser()
     config.read_config(str(BUNDLE_ROOT / "configs" / "train.yaml"))
     transform = config.get_parsed_content("train#preprocessing")
-    return SliceDataset(find_scans(folder, "t1ce"), transform)
+    return SliceCache(find_scans(folder, "t1ce"), transform, None)
 
 
 @pytest.fixture(scope="module")

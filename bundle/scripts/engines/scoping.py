@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from scripts.data.slices import SliceDataset
+from scripts.data.slices import SliceCache
 from scripts.engines.scope_gate import measure_scan
 from scripts.evaluation.scope import FEWEST_SCANS, ScopeStatistics, fit_scope
 from scripts.io.atomic import write_json
@@ -21,40 +22,40 @@ logger = logging.getLogger(__name__)
 def measure_scope(
     network: VAEBackbone,
     weights: str,
-    dataset: SliceDataset,
+    scans: SliceCache,
     path: str,
     source: str,
     field_of_view: float,
     device: torch.device | str = "cpu",
 ) -> ScopeStatistics | None:
-    """Load ``weights``, measure every scan of ``dataset`` and write the statistics to ``path``.
+    """Load ``weights``, measure every one of ``scans`` and write the statistics to ``path``.
 
-    With fewer than ten scans nothing is written, a file that is there is removed, and None is returned.
+    One scan is in memory at a time. With fewer than ten scans nothing is written, a file that is there is
+    removed, and None is returned.
 
     Args:
         network: of the weights.
         weights: plain state_dict.
-        dataset: every brain slice of the training scans, with lesions where they have some: a patient is
-            no other kind of scan.
+        scans: the training scans, with every brain slice: a tumour does not make another kind of scan.
         path: the ``scope.json`` to write.
         source: which data, in words.
         field_of_view: side of a slice, mm.
         device: where the network runs.
     """
-    load_weights(network, weights)
-    network = network.to(device).eval()
-    cases = dataset.facts["case"].to_numpy()
-    names = list(dict.fromkeys(cases))
-    if len(names) < FEWEST_SCANS:
+    if len(scans) < FEWEST_SCANS:
         logger.warning(
             "No scope statistics: %d training scans, %d are needed; no scan will be refused as out of scope.",
-            len(names),
+            len(scans),
             FEWEST_SCANS,
         )
         Path(path).unlink(missing_ok=True)
         return None
-    images = [dataset.images[torch.from_numpy(cases == name)] for name in names]
-    measured = [measure_scan(slices, network, field_of_view, device) for slices in images]
+    load_weights(network, weights)
+    network = network.to(device).eval()
+    measured = [
+        measure_scan(scans[index]["images"], network, field_of_view, device)
+        for index in tqdm(range(len(scans)), desc="scope", unit="scan", disable=None)
+    ]
     statistics = fit_scope(
         [profile for profile, _ in measured],
         [latents for _, latents in measured],
