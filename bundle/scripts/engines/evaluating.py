@@ -14,7 +14,7 @@ import torch
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.scoring import ScoredSlices, score_slices
-from scripts.evaluation.pixel import pixel_average_precision
+from scripts.evaluation.pixel_report import evaluate_pixels
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.provenance import machine_and_commit
@@ -59,10 +59,8 @@ def evaluate(
     """
     scored = score_slices(mapper, test, device, amp=amp)
     rows = evaluate_slices(test.facts, model_scores(scored, alphas), bootstrap_samples)
-    pixels = pixel_average_precision(scored.anomaly, test.masks[:, 0].numpy(), _foreground(test))
-    for row in rows:
-        if row["score"].startswith(mapper.score):
-            row["ap_pixel"], row["pixel_prevalence"] = pixels.average_precision, pixels.prevalence
+    pixels = _pixels(scored, test, bootstrap_samples)
+    rows = [row | (pixels if row["score"].startswith(mapper.score) else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
     rows = [{**row, **shared, **_history(provenance["run_dir"])} for row in rows]
@@ -84,6 +82,14 @@ def model_scores(scored: ScoredSlices, alphas: Sequence[float]) -> dict[str, np.
         if score is not Score.SQUARED_ERROR:
             scores |= {f"{score.value}, alpha {alpha:g}": scored.scores(score, alpha) for alpha in alphas}
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
+
+
+def _pixels(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
+    """Return the pixel figures that need no threshold; Dice at one is in the report."""
+    masks, patients = test.masks[:, 0].numpy(), test.facts["patient"].to_numpy()
+    row = evaluate_pixels(scored.anomaly, masks, _foreground(test), patients, None, bootstrap_samples=samples)
+    kept = ("ap_pixel", "aupro", "dice_oracle", "pixel_prevalence")
+    return {name: row[name] for name in row if name.startswith(kept)}
 
 
 def _foreground(dataset: SliceDataset) -> np.ndarray:
