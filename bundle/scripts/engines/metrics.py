@@ -19,7 +19,7 @@ from scripts.uncertainty.scores import Score
 _Reduce = Callable[[torch.Tensor, torch.Tensor], float]
 
 
-class _AllSlices(CumulativeIterationMetric):
+class AllSlices(CumulativeIterationMetric):
     """Keep (value, label) of every slice, gather them over processes of any share, then reduce them."""
 
     def __init__(self, reduce: _Reduce) -> None:
@@ -33,6 +33,7 @@ class _AllSlices(CumulativeIterationMetric):
         return y_pred, y
 
     def aggregate(self) -> float:
+        """Return the reduction of everything seen, the same in every process."""
         values, labels = self.get_buffer()
         return self.reduce(values.double().cpu(), labels.cpu())
 
@@ -45,7 +46,7 @@ class NormalELBO(IgniteMetricHandler):
 
     def __init__(self) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_mean_of_normal), output_transform=_elbo_and_label, save_details=False
+            metric_fn=AllSlices(_mean_of_normal), output_transform=_elbo_and_label, save_details=False
         )
 
 
@@ -62,7 +63,7 @@ class SliceAUROC(IgniteMetricHandler):
 
     def __init__(self, score: str, alpha: float) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_detection(auroc)),
+            metric_fn=AllSlices(detection(auroc)),
             output_transform=score_and_label(score, alpha),
             save_details=False,
         )
@@ -73,7 +74,7 @@ class SliceAveragePrecision(IgniteMetricHandler):
 
     def __init__(self, score: str, alpha: float) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_detection(average_precision)),
+            metric_fn=AllSlices(detection(average_precision)),
             output_transform=score_and_label(score, alpha),
             save_details=False,
         )
@@ -114,7 +115,9 @@ def _mean_of_normal(elbo: torch.Tensor, labels: torch.Tensor) -> float:
     return mean
 
 
-def _detection(function: Callable[..., float | None]) -> _Reduce:
+def detection(function: Callable[..., float | None]) -> _Reduce:
+    """Return a reduction by ``function`` of known labels; NaN where it is None or a score is not finite."""
+
     def reduce(scores: torch.Tensor, labels: torch.Tensor) -> float:
         known = labels != SliceLabel.UNKNOWN
         if not torch.isfinite(scores[known]).all():
