@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.engines.trained_run import load_runs
+from scripts.errors import InputError, ModelError
+from tests.small_networks import small_mapper, small_vae
+
+EXPECTED = {"modalities": ["t1ce"], "field_of_view": 240.0}
+
+
+def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str, ...] = ("p1",)) -> Path:
+    folder.mkdir()
+    network = small_vae(heads=heads)
+    torch.save(network.state_dict(), folder / "model.pt")
+    if resume:
+        torch.save({"fingerprint": {**network.arguments, **EXPECTED, "seed": 7}}, folder / "resume.pt")
+    rows = [{"patient": name} for name in seen]
+    (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": []}))
+    return folder
+
+
+def load(folders, **options):
+    arguments = {"like": small_mapper(samples=3), "alpha": 0.5, "expected": EXPECTED, "test_patients": ["p9"]}
+    return load_runs(folders, **arguments | options)
+
+
+def test_each_run_has_the_network_its_folder_describes(tmp_path) -> None:
+    folders = [make_run(tmp_path / "two"), make_run(tmp_path / "four", heads=4)]
+    two, four = load([str(folder) for folder in folders])
+    assert (two.name, four.name) == ("two", "four")
+    assert (two.mapper.arguments["heads"], four.mapper.arguments["heads"]) == (2, 4)
+    assert (two.seed, len(two.mapper.latent_draws)) == (7, 3)
+    assert two.calibration is None
+    assert two.no_calibration == "no calibration file calibration.json beside the weights"
+    named = load({"small": str(folders[0]), "large": str(folders[1])})
+    assert [run.name for run in named] == ["small", "large"]
+
+
+def test_weights_alone_take_the_network_of_the_config(tmp_path) -> None:
+    (run,) = load([str(make_run(tmp_path / "plain", resume=False))])
+    assert run.seed is None
+    with pytest.raises(ModelError, match="do not fit the network of the config"):
+        load([str(make_run(tmp_path / "other", heads=4, resume=False))])
+
+
+def test_test_patients_that_were_seen_in_training_are_refused(tmp_path) -> None:
+    with pytest.raises(
+        InputError, match="no test patient among those .* found 1, p9 first; give .*--split_file"
+    ):
+        load([str(make_run(tmp_path / "leak", seen=("p1", "p9")))])
+
+
+def test_other_data_settings_and_names_are_refused(tmp_path) -> None:
+    folder = str(make_run(tmp_path / "run"))
+    with pytest.raises(InputError, match=r"trained with modalities \['flair'\], found one with \['t1ce'\]"):
+        load([folder], expected={"modalities": ["flair"]})
+    with pytest.raises(InputError, match="folders of trained runs with different names"):
+        load([folder, folder])
+    with pytest.raises(InputError, match="folders of trained runs"):
+        load([])
