@@ -16,9 +16,20 @@ from tests.report.pages import ParsedPage
 
 CONFIGS = "['configs/train.yaml','configs/report.yaml']"
 TABLES = {
-    "correlation", "coverage", "curves", "detection", "lesion_sizes", "patients", "pixels", "quintiles",
-    "risk_coverage", "slices", "worst_slices", "z_histogram",
-}  # fmt: skip
+    "attention",
+    "correlation",
+    "coverage",
+    "curves",
+    "detection",
+    "lesion_sizes",
+    "patients",
+    "pixels",
+    "quintiles",
+    "risk_coverage",
+    "slices",
+    "worst_slices",
+    "z_histogram",
+}
 
 
 @pytest.fixture(scope="module")

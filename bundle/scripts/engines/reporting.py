@@ -13,6 +13,7 @@ import torch
 from scripts import __version__
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
+from scripts.engines.attention_section import attention_section
 from scripts.engines.evaluating import machine_and_commit, model_scores
 from scripts.engines.run_sections import run_sections
 from scripts.engines.run_tables import Measured, ReportSettings, Rows
@@ -88,7 +89,8 @@ def write_report(
         scores = model_scores(scored, sorted({*chosen.alphas, chosen.alpha}))
         found = evaluate_slices(test.facts, scores, chosen.bootstrap_samples)
         rows += [{"run": run.name, "configuration": "model", **row} for row in found]
-        sections += run_sections(Measured(run, scored, test, chosen))
+        measured = Measured(run, scored, test, chosen)
+        sections += [*run_sections(measured), attention_section(measured, device)]
     page = Page(
         "Brain-MRI anomaly detection: evaluation report",
         {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},

@@ -21,6 +21,8 @@ HEADERS = {
     "auroc_balanced": "AUROC",
     "auroc_matched": "matched AUROC",
     "auroc_patient": "AUROC, patients",
+    "boundary_area": "boundary, share of the head",
+    "boundary_mass": "boundary, share of attention",
     "dice": "Dice, validation threshold",
     "dice_oracle": "Dice, ORACLE threshold",
     "false_alarm_rate": "false alarms at 95 % sensitivity",
