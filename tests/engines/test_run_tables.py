@@ -75,11 +75,11 @@ def make_slices(channels: int = 1) -> Slices:
 def make_measured(channels: int = 1, calibrated: bool = True) -> Measured:
     mapper, test = small_mapper(in_channels=channels, samples=3), make_slices(channels)
     scored = score_slices(mapper, test, all_maps=True)
-    settings = ReportSettings("uncertainty_weighted", 0.5, bootstrap_samples=20, pictures=2)
+    settings = ReportSettings(bootstrap_samples=20, pictures=2)
     calibration: Calibration | None = None
     if calibrated:
         calibration = calibrate(
-            scored.scores(settings.score, settings.alpha),
+            scored.scores(mapper.score, 0.5),
             test.facts["level"],
             test.facts["patient"],
             [scored.anomaly[test.images.numpy().max(axis=1) > 0]],
@@ -90,7 +90,9 @@ def make_measured(channels: int = 1, calibrated: bool = True) -> Measured:
             slice_quantile=0.6,
             pixel_quantile=0.9,
         )
-    run = TrainedRun("toy", Path("toy"), mapper, calibration, "" if calibrated else "never calibrated", 0)
+    run = TrainedRun(
+        "toy", Path("toy"), mapper, 0.5, calibration, "" if calibrated else "never calibrated", 0
+    )
     return Measured(run, scored, test, settings)
 
 

@@ -8,6 +8,10 @@ import torch
 
 from scripts.engines.trained_run import load_runs
 from scripts.errors import InputError, ModelError
+from scripts.evaluation.calibration import calibrate
+from scripts.io.digest import file_sha256
+from scripts.networks.denoising_unet import DenoisingUNet
+from scripts.uncertainty.unet_mapper import UNetMapper
 from tests.small_networks import small_mapper, small_vae
 
 EXPECTED = {"modalities": ["t1ce"], "field_of_view": 240.0}
@@ -39,6 +43,40 @@ def test_each_run_has_the_network_its_folder_describes(tmp_path) -> None:
     assert two.no_calibration == "no calibration file calibration.json beside the weights"
     named = load({"small": str(folders[0]), "large": str(folders[1])})
     assert [run.name for run in named] == ["small", "large"]
+
+
+def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path) -> None:
+    folder = make_run(tmp_path / "run")
+    own = small_mapper(samples=2, score="nll", seed=5)
+    calibration = calibrate(
+        [0.0, 1.0],
+        [0.1, 0.9],
+        ["a", "b"],
+        [[0.0, 1.0]],
+        weights_sha256=file_sha256(folder / "model.pt"),
+        alpha=0.25,
+        **own.settings(),
+        source="made up",
+    )
+    (folder / "calibration.json").write_text(json.dumps(calibration.to_json()))
+    (run,) = load([str(folder)])
+    assert run.mapper.settings() == own.settings()
+    assert (run.alpha, run.score_name, run.no_calibration) == (0.25, "nll, alpha 0.25", "")
+    assert run.calibration == calibration
+    (run,) = load([str(folder)], as_calibrated=False)
+    assert run.mapper.settings() == small_mapper(samples=3).settings()
+    assert run.calibration is None
+    assert "calibrated for score nll (given uncertainty_weighted)" in run.no_calibration
+
+
+def test_a_unet_is_told_by_its_settings(tmp_path) -> None:
+    folder = make_run(tmp_path / "run")
+    network = DenoisingUNet(image_size=32, unet_channels=(8,) * 6)
+    torch.save(network.state_dict(), folder / "model.pt")
+    torch.save({"fingerprint": {**network.arguments, **EXPECTED}}, folder / "resume.pt")
+    (run,) = load([str(folder)])
+    assert isinstance(run.mapper, UNetMapper)
+    assert run.mapper.arguments == network.arguments
 
 
 def test_weights_alone_take_the_network_of_the_config(tmp_path) -> None:

@@ -41,6 +41,7 @@ def test_entropy_is_that_of_scipy_between_one_key_and_all():
     expected = [[entropy(row) / np.log(9) for row in rows_of] for rows_of in rows]
     assert attention_entropy(rows) == pytest.approx(np.array(expected))
     assert attention_entropy([[0.25] * 4, [1, 0, 0, 0]]).tolist() == pytest.approx([1, 0])
+    assert attention_entropy([[1.0], [1.0]]).tolist() == [0, 0]
     with pytest.raises(InputError, match="sum to 1"):
         attention_entropy([0.5, 0.6])
 

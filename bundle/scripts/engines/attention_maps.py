@@ -62,10 +62,14 @@ def attention_of(
 
 
 def attention_layers(network: VAEBackbone) -> dict[str, SpatialAttention]:
-    """Return the attention layers by the encoder or decoder layer that they follow, in order."""
+    """Return the attention layers by the encoder or decoder layer that they follow, in order.
+
+    None where the network has neither, such as a U-Net.
+    """
     found: dict[str, SpatialAttention] = {}
-    for part, stack in (("encoder", network.encoder), ("decoder", network.decoder)):
-        after = sorted(network.arguments[f"{part}_attention"])
+    for part in ("encoder", "decoder"):
+        after = sorted(network.arguments.get(f"{part}_attention", ()))
+        stack = getattr(network, part, nn.Sequential())
         modules = [module for module in stack if isinstance(module, SpatialAttention)]
         found |= {f"{part} {number}": module for number, module in zip(after, modules, strict=True)}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,11 +43,16 @@ class NormalELBO(IgniteMetricHandler):
     """Mean evidence lower bound of lesion-free slices, nats per value, at beta = 1; larger is better.
 
     Where no slice has a label (scans without masks) every slice counts: they are taken as normal.
+
+    Args:
+        kl_weight: 0 leaves the KL term out, for networks whose latent is no distribution.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kl_weight: float = 1.0) -> None:
         super().__init__(
-            metric_fn=AllSlices(_mean_of_normal), output_transform=_elbo_and_label, save_details=False
+            metric_fn=AllSlices(_mean_of_normal),
+            output_transform=partial(_elbo_and_label, kl_weight=float(kl_weight)),
+            save_details=False,
         )
 
 
@@ -93,8 +99,11 @@ def score_and_label(
     return transform
 
 
-def _elbo_and_label(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    return output["elbo"], output[CommonKeys.LABEL]
+def _elbo_and_label(output: dict[str, Any], kl_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    if kl_weight == 1:
+        return output["elbo"], output[CommonKeys.LABEL]
+    per_value = output["kl"] / output[CommonKeys.IMAGE][0].numel()
+    return output["elbo"] + (1 - kl_weight) * per_value, output[CommonKeys.LABEL]
 
 
 def _mean_of_normal(elbo: torch.Tensor, labels: torch.Tensor) -> float:

@@ -86,7 +86,7 @@ def write_report(
     for run in runs:
         logger.info("Measuring %s.", run.name)
         scored = score_slices(run.mapper.to(device), test, device, amp=amp, all_maps=True)
-        scores = model_scores(scored, sorted({*chosen.alphas, chosen.alpha}))
+        scores = model_scores(scored, sorted({*chosen.alphas, run.alpha}))
         found = evaluate_slices(test.facts, scores, chosen.bootstrap_samples)
         rows += [{"run": run.name, "configuration": "model", **row} for row in found]
         measured = Measured(run, scored, test, chosen)
@@ -94,7 +94,7 @@ def write_report(
     page = Page(
         "Brain-MRI anomaly detection: evaluation report",
         {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},
-        [detection_section(rows, chosen), *sections],
+        [detection_section(rows, runs), *sections],
         _warnings(runs, synthetic),
     )
     path = write_page(page, folder)
@@ -102,23 +102,24 @@ def write_report(
     return path
 
 
-def detection_section(rows: Rows, settings: ReportSettings) -> Section:
+def detection_section(rows: Rows, runs: Sequence[TrainedRun]) -> Section:
     """Return the table of all slice-level figures, and what it says in one sentence for each run."""
     ordered = sorted(rows, key=lambda row: row["run"] != NO_MODEL)
     table = Table("detection", "Slices and patients", ordered, SHOWN, NOTE)
-    return Section("Detection", " ".join(verdicts(rows, settings)), [table])
+    return Section("Detection", " ".join(verdicts(rows, runs)), [table])
 
 
-def verdicts(rows: Rows, settings: ReportSettings) -> list[str]:
+def verdicts(rows: Rows, runs: Sequence[TrainedRun]) -> list[str]:
     """Say for each run whether its score, as inference uses it, beats the best baseline without a model."""
     trivial = [row for row in rows if row["run"] == NO_MODEL and row["auroc_matched"] is not None]
     if not trivial:
         return ["Matched AUROC is undefined on this test."]
     best = max(trivial, key=lambda row: row["auroc_matched"])
-    name = settings.score_name
+    score_of = {run.name: run.score_name for run in runs}
     sentences = []
     for row in rows:
-        if row["run"] == NO_MODEL or row["score"] != name or row["auroc_matched"] is None:
+        name = score_of.get(row["run"])
+        if row["score"] != name or row["auroc_matched"] is None:
             continue
         better = row["auroc_matched"] > best["auroc_matched"]
         sure = row["auroc_matched_low"] is not None and row["auroc_matched_low"] > best["auroc_matched"]

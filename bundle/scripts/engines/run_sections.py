@@ -52,7 +52,7 @@ def score_section(measured: Measured) -> Section:
     curves = curve_rows(measured)
     return Section(
         f"{measured.run.name}: slice scores",
-        f"Score of a slice: {measured.settings.score_name}.",
+        f"Score of a slice: {measured.run.score_name}.",
         [
             _table(measured, "curves", "Curves", curves, shown=[]),
             _table(measured, "slices", "Slices", slice_rows(measured), shown=[]),
@@ -136,7 +136,7 @@ def size_section(measured: Measured) -> Section:
 
 def score_unit(measured: Measured) -> str:
     """Return the unit of the slice score; at alpha above 0 it is a sum of two (the paper's eq. 14)."""
-    return UNITS[Score(measured.settings.score)]
+    return UNITS[Score(measured.run.mapper.score)]
 
 
 def _refusal_answer(rows: Rows) -> str:

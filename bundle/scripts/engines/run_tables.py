@@ -21,7 +21,6 @@ from scripts.evaluation.reliability import interval_coverage, z_histogram
 from scripts.evaluation.risk_coverage import risk_coverage
 from scripts.evaluation.strata import EDGES_MM2, lesion_strata
 from scripts.evaluation.variance_correlation import error_correlation
-from scripts.uncertainty.scores import Score
 
 Rows = list[dict[str, Any]]
 
@@ -30,10 +29,6 @@ Rows = list[dict[str, Any]]
 class ReportSettings:
     """What a report may choose; none of it is fitted to the test."""
 
-    score: str
-    """Pixel score of the figures."""
-    alpha: float
-    """Weight of the squared error in the slice score."""
     alphas: Sequence[float] = (0.0, 0.5)
     """Weights at which every pixel score is listed."""
     bootstrap_samples: int = 1000
@@ -41,12 +36,6 @@ class ReportSettings:
     """Lower ends of the lesion sizes."""
     pictures: int = 4
     """Worst misses and false alarms that are drawn."""
-
-    @property
-    def score_name(self) -> str:
-        """What the slice score of the figures is called in tables."""
-        score = Score(self.score)
-        return score.value if score is Score.SQUARED_ERROR else f"{score.value}, alpha {self.alpha:g}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Measured:
     @cached_property
     def scores(self) -> np.ndarray:
         """(N,) slice scores of the figures."""
-        return self.scored.scores(self.settings.score, self.settings.alpha)
+        return self.scored.scores(self.run.mapper.score, self.run.alpha)
 
     @cached_property
     def known(self) -> np.ndarray:
@@ -169,7 +158,7 @@ def pixel_rows(measured: Measured) -> Rows:
             measured.run.no_calibration if is_anomaly else "only the anomaly map has a threshold",
             measured.settings.bootstrap_samples,
         )
-        label = f"anomaly ({measured.settings.score})" if is_anomaly else name
+        label = f"anomaly ({measured.run.mapper.score})" if is_anomaly else name
         rows.append({"map": "intensity (no model)" if name == "scan" else label, **row})
     return rows
 

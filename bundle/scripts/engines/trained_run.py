@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,11 @@ from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
 from scripts.io.weights import load_weights
+from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.denoising_unet import UNetBackbone
 from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.scores import Score
+from scripts.uncertainty.unet_mapper import UNetMapper, mapper_class
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,21 @@ class TrainedRun:
     """Of its folder, unless another one was given."""
     folder: Path
     mapper: AnomalyMapper
+    """With the score, draws and region that the run is measured with."""
+    alpha: float
+    """Weight of the squared error in its slice score."""
     calibration: Calibration | None
     no_calibration: str
     """Why there is none for these settings, or ""."""
     seed: int | None
     """Of the training, None where the folder does not tell."""
+
+    @property
+    def score_name(self) -> str:
+        """What its slice score is called in tables."""
+        if self.mapper.score == Score.SQUARED_ERROR:
+            return self.mapper.score
+        return f"{self.mapper.score}, alpha {self.alpha:g}"
 
 
 def load_runs(
@@ -39,16 +54,19 @@ def load_runs(
     alpha: float,
     expected: Mapping[str, Any],
     test_patients: Iterable[str],
+    as_calibrated: bool = True,
 ) -> list[TrainedRun]:
     """Load trained runs, each with the network it was trained with.
 
     Args:
         folders: output folders of trainings, or folders by the name each is to have.
-        like: has the score, draws and region to measure with; and the network of a folder that holds
-            weights without their ``resume.pt``.
-        alpha: weight of the squared error in the slice score, for the thresholds.
+        like: has the score, draws and region to measure with where a run has no calibration; and the
+            network of a folder that holds weights without their ``resume.pt``.
+        alpha: weight of the squared error in the slice score where a run has no calibration.
         expected: settings that the training must have had, by their names in its fingerprint.
         test_patients: patients that no run may have been trained or chosen on.
+        as_calibrated: measure each run with the score, alpha and draws that its thresholds were made for;
+            False measures all with those of ``like``, without thresholds where they differ.
 
     Raises:
         InputError: two runs of one name, other data settings, or a test patient among those of a run.
@@ -65,7 +83,9 @@ def load_runs(
             "name them as --runs \"{'first': <folder>, 'second': <folder>}\"."
         )
     patients = set(test_patients)
-    return [_load_run(name, Path(path), like, alpha, expected, patients) for name, path in named.items()]
+    for folder in named.values():
+        _check_patients(Path(folder), patients)
+    return [_load_run(name, Path(path), like, alpha, expected, as_calibrated) for name, path in named.items()]
 
 
 def _load_run(
@@ -74,19 +94,31 @@ def _load_run(
     like: AnomalyMapper,
     alpha: float,
     expected: Mapping[str, Any],
-    test_patients: set[str],
+    as_calibrated: bool,
 ) -> TrainedRun:
-    settings = read_settings(folder)
-    _check_data(folder, settings, expected)
-    _check_patients(folder, test_patients)
-    arguments = {key: settings.get(key, value) for key, value in like.arguments.items()}
-    mapper = AnomalyMapper(**like.settings(), **arguments)
-    weights = folder / "model.pt"
-    load_weights(mapper, weights)
-    found = find_calibration(str(folder / "calibration.json"), file_sha256(weights), mapper, alpha)
-    calibration = found if isinstance(found, Calibration) else None
-    reason = found if isinstance(found, str) else ""
-    return TrainedRun(name, folder, mapper.eval(), calibration, reason, settings.get("seed"))
+    training = read_settings(folder)
+    _check_data(folder, training, expected)
+    scoring, file = {**like.settings(), "alpha": alpha}, folder / "calibration.json"
+    if as_calibrated and file.is_file():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        scoring = {name: stored.get(name, value) for name, value in scoring.items()}
+    weight = float(scoring.pop("alpha"))
+    mapper = _make_mapper(training, like, scoring)
+    load_weights(mapper, folder / "model.pt")
+    found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight)
+    calibration, reason = (found, "") if isinstance(found, Calibration) else (None, found)
+    return TrainedRun(name, folder, mapper.eval(), weight, calibration, reason, training.get("seed"))
+
+
+def _make_mapper(
+    training: Mapping[str, Any], like: AnomalyMapper, scoring: Mapping[str, Any]
+) -> AnomalyMapper:
+    """Return an untrained mapper for the network of a training, that of ``like`` where it is unknown."""
+    if not training:
+        return type(like)(**scoring, **like.arguments)
+    kind = mapper_class(training)
+    names = inspect.signature(UNetBackbone if kind is UNetMapper else VAEBackbone).parameters
+    return kind(**scoring, **{name: training[name] for name in names if name in training})
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 from torch.nn.parallel import DistributedDataParallel
 
+from scripts.data.coarse_noise import CORRUPTED
 from scripts.errors import ModelError
 from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.objectives.elbo import NegativeELBO, foreground, gaussian_log_likelihood, kl_to_standard_normal
@@ -40,6 +41,8 @@ def _check_finite(value: torch.Tensor, name: str, engine: SupervisedTrainer) -> 
 class VAETrainer(SupervisedTrainer):
     """Trains a :class:`BayesianVAE` on ``{"image": (B, C, H, W)}`` batches with a :class:`NegativeELBO`.
 
+    Where a batch holds ``corrupted`` too, the network sees that, and is to return the image.
+
     Every iteration's output holds ``loss``, ``reconstruction_loss`` and ``kl`` (nats per value). Gradients
     are clipped by norm. A loss or a gradient that is not finite stops the run with a :class:`ModelError`
     before it reaches the weights, so the state on disk stays good.
@@ -56,12 +59,13 @@ class VAETrainer(SupervisedTrainer):
         image = batchdata[CommonKeys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
         network, loss_function = engine.network, engine.loss_function
         assert isinstance(loss_function, NegativeELBO)
+        shown = batchdata.get(CORRUPTED, image).to(engine.state.device, non_blocking=engine.non_blocking)
         # Drawn on the CPU: the same numbers whatever the device.
         noise = torch.randn(image.shape[0], _unwrapped(network).latent_size).to(image.device)
         network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         with _autocast(engine, self.mixed_precision):
-            output = engine.inferer(image, network, noise)
+            output = engine.inferer(shown, network, noise)
         engine.state.output = {CommonKeys.IMAGE: image}
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         nll, kl = (term.mean() for term in loss_function.terms(output, image))

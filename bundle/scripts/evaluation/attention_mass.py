@@ -28,14 +28,16 @@ def lesion_boundary(mask: ArrayLike, band: int = BAND_PIXELS) -> NDArray[np.bool
 def attention_entropy(weights: ArrayLike) -> FloatArray:
     """Return the entropy of attention rows (..., K) divided by log K: 1 is even, 0 a single key; (...).
 
+    Where there is but one key, all attention is on a single key: 0.
+
     Raises:
-        InputError: fewer than 2 keys, or rows that do not sum to 1.
+        InputError: rows that do not sum to 1.
     """
     rows = np.asarray(weights, dtype=np.float64)
-    if rows.shape[-1] < 2 or not np.allclose(rows.sum(axis=-1), 1, atol=1e-3):
-        raise InputError(
-            f"Expected attention rows over 2 keys or more that sum to 1, got shape {rows.shape}."
-        )
+    if not np.allclose(rows.sum(axis=-1), 1, atol=1e-3):
+        raise InputError(f"Expected attention rows that sum to 1, got other sums in shape {rows.shape}.")
+    if rows.shape[-1] == 1:
+        return np.zeros(rows.shape[:-1])
     logarithms = np.log(np.where(rows > 0, rows, 1))
     return -(rows * logarithms).sum(axis=-1) / np.log(rows.shape[-1])
 
