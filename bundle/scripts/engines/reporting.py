@@ -15,6 +15,7 @@ from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.attention_section import attention_section
 from scripts.engines.evaluating import machine_and_commit, model_scores
+from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
 from scripts.engines.run_sections import run_sections
 from scripts.engines.run_tables import Measured, ReportSettings, Rows
 from scripts.engines.scoring import score_slices
@@ -25,7 +26,7 @@ from scripts.report.results import TRIVIAL
 
 logger = logging.getLogger(__name__)
 
-NO_MODEL = "no model"
+NO_MODEL, NO_NETWORK = "no model", "no network"
 
 SYNTHETIC = "SYNTHETIC phantom data: this page shows that everything runs, not how well."
 
@@ -77,16 +78,13 @@ def write_report(
         The path of the page.
     """
     chosen = ReportSettings(**settings)
-    baselines = trivial_scores(test.images.numpy(), test.facts, training.images.numpy(), training.facts)
-    rows = [
-        {"run": NO_MODEL, "configuration": TRIVIAL, **row}
-        for row in evaluate_slices(test.facts, baselines, chosen.bootstrap_samples)
-    ]
+    rows = _baseline_rows(test, training, chosen)
     sections: list[Section] = []
     for run in runs:
         logger.info("Measuring %s.", run.name)
         scored = score_slices(run.mapper.to(device), test, device, amp=amp, all_maps=True)
         scores = model_scores(scored, sorted({*chosen.alphas, run.alpha}))
+        scores |= feature_scores(run.mapper, test, training, device)
         found = evaluate_slices(test.facts, scores, chosen.bootstrap_samples)
         rows += [{"run": run.name, "configuration": "model", **row} for row in found]
         measured = Measured(run, scored, test, chosen)
@@ -102,10 +100,20 @@ def write_report(
     return path
 
 
+def _baseline_rows(test: SliceDataset, training: SliceDataset, settings: ReportSettings) -> Rows:
+    """Return the rows of what needs no network: trivial baselines, and principal components."""
+    trivial = trivial_scores(test.images.numpy(), test.facts, training.images.numpy(), training.facts)
+    rows = evaluate_slices(test.facts, trivial, settings.bootstrap_samples)
+    components = evaluate_slices(test.facts, component_scores(test, training), settings.bootstrap_samples)
+    return [
+        *({"run": NO_MODEL, "configuration": TRIVIAL, **row} for row in rows),
+        *({"run": NO_NETWORK, "configuration": PCA, **row} for row in components),
+    ]
+
+
 def detection_section(rows: Rows, runs: Sequence[TrainedRun]) -> Section:
     """Return the table of all slice-level figures, and what it says in one sentence for each run."""
-    ordered = sorted(rows, key=lambda row: row["run"] != NO_MODEL)
-    table = Table("detection", "Slices and patients", ordered, SHOWN, NOTE)
+    table = Table("detection", "Slices and patients", rows, SHOWN, NOTE)
     return Section("Detection", " ".join(verdicts(rows, runs)), [table])
 
 
