@@ -183,6 +183,16 @@ def test_without_thresholds_the_page_still_stands_and_says_why() -> None:
     assert {row["dice"] for row in tables["patients"]} == {None}
 
 
+def test_without_masks_sections_are_empty_but_there(measured) -> None:
+    facts = measured.test.facts.assign(label=-1, lesion_mm2=np.nan)
+    test = replace(measured.test, masks=0 * measured.test.masks, facts=facts)
+    sections = run_sections(Measured(measured.run, measured.scored, test, measured.settings))
+    tables = {table.name: table.rows for section in sections for table in section.tables}
+    assert tables["quintiles"] == tables["curves"] == tables["worst_slices"] == []
+    assert {row["observed"] for row in tables["coverage"]} == {None}
+    assert len(tables["slices"]) == COUNT
+
+
 def test_without_lesions_sections_are_empty_but_there(measured) -> None:
     test = replace(measured.test, masks=0 * measured.test.masks, facts=measured.test.facts.assign(label=0))
     sections = run_sections(Measured(measured.run, measured.scored, test, measured.settings))

@@ -114,11 +114,8 @@ def calibration_section(measured: Measured) -> Section:
         _table(measured, "risk_coverage", "Refusing the most uncertain slices", refusals),
         _table(measured, "z_histogram", "Histogram of z", histogram, shown=[]),
     ]
-    pictures = [
-        quintile_picture(quintiles, score_unit(measured)),
-        gaussian_picture(coverage, histogram),
-        refusal_picture(refusals),
-    ]
+    pictures = [quintile_picture(quintiles, score_unit(measured))] if quintiles else []
+    pictures += [gaussian_picture(coverage, histogram), refusal_picture(refusals)]
     return Section(f"{measured.run.name}: calibration", text, tables, pictures)
 
 
