@@ -14,13 +14,14 @@ from scripts import __version__
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.attention_section import attention_section
-from scripts.engines.evaluating import machine_and_commit, model_scores
+from scripts.engines.evaluating import model_scores
 from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
 from scripts.engines.run_sections import run_sections
 from scripts.engines.run_tables import Measured, ReportSettings, Rows
 from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.slice_report import evaluate_slices
+from scripts.io.provenance import machine_and_commit
 from scripts.report.page import Page, Section, Table, write_page
 from scripts.report.results import TRIVIAL
 
@@ -93,7 +94,7 @@ def write_report(
         "Brain-MRI anomaly detection: evaluation report",
         {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},
         [detection_section(rows, runs), *sections],
-        _warnings(runs, synthetic),
+        warnings_of(runs, synthetic),
     )
     path = write_page(page, folder)
     logger.info("Report of %d runs in %s.", len(runs), path)
@@ -151,7 +152,8 @@ def _facts(test: SliceDataset, training: SliceDataset, rows: Rows) -> dict[str, 
     }
 
 
-def _warnings(runs: Sequence[TrainedRun], synthetic: bool) -> list[str]:
+def warnings_of(runs: Sequence[TrainedRun], synthetic: bool) -> list[str]:
+    """Return what a reader has to know before believing a figure."""
     warnings = [SYNTHETIC] if synthetic else []
     for run in runs:
         if run.calibration is None:

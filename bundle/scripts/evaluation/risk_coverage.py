@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scripts.errors import InputError
-from scripts.evaluation.bootstrap import Statistic
 from scripts.evaluation.checks import check_finite, check_labelled
 from scripts.evaluation.detection import auroc
-from scripts.evaluation.intervals import join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.matched import matched_auroc
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the slices that are kept."""
+
+NO_PAIR = "no pair of one level is kept"
 
 
 def risk_coverage(
@@ -62,63 +63,71 @@ def risk_coverage(
             f"Expected a level, an uncertainty and a patient per score, got {values.size} scores, "
             f"{places.size} levels, {doubt.size} uncertainties and {people.size} patients."
         )
+    slices = _Slices(values, classes, places, doubt)
     bootstrap = make_bootstrap(bootstrap_samples, seed)
-    rows = []
-    for coverage in coverages:
-        keep = _most_certain(doubt, coverage)
-        reasons: dict[str, str] = {}
-        gain = with_interval(
-            "gain_matched",
-            _matched_gain(values, classes, places, doubt, coverage),
-            people,
-            bootstrap,
-            reasons,
-            "no pair of one level is kept",
-        )
-        matched = matched_auroc(values[keep], classes[keep], places[keep])
-        figures = {"auroc": auroc(values[keep], classes[keep]), "auroc_matched": matched}
-        figures["risk"] = _risk(values[keep], classes[keep], threshold)
-        reasons |= {name: _why(name, threshold) for name, value in figures.items() if value is None}
-        counts = {"slices_normal": classes[keep] == 0, "slices_abnormal": classes[keep] == 1}
-        rows.append(
-            {
-                "coverage": float(coverage),
-                **{name: int(members.sum()) for name, members in counts.items()},
-                **figures,
-                **gain,
-                "undefined": join_reasons(reasons),
-            }
-        )
-    return rows
+    return [_coverage_row(slices, people, threshold, coverage, bootstrap) for coverage in coverages]
 
 
-def _most_certain(doubt: NDArray, coverage: float) -> NDArray[np.bool_]:
-    if not 0 < coverage <= 1:
-        raise InputError(f"Expected a coverage in (0, 1], got {coverage}.")
-    if not doubt.size:
-        return np.zeros(0, dtype=bool)
-    return doubt <= np.sort(doubt)[int(np.ceil(coverage * doubt.size)) - 1]
+class _Slices(NamedTuple):
+    """Checked columns, (N,) each."""
+
+    values: NDArray
+    classes: NDArray
+    places: NDArray
+    doubt: NDArray
+
+    def take(self, rows: NDArray) -> _Slices:
+        """Return the slices at ``rows``."""
+        return _Slices(*(column[rows] for column in self))
+
+    def most_certain(self, coverage: float) -> _Slices:
+        """Return the share ``coverage`` of lowest uncertainty; ties with the last one are kept too."""
+        if not 0 < coverage <= 1:
+            raise InputError(f"Expected a coverage in (0, 1], got {coverage}.")
+        if not self.doubt.size:
+            return self
+        last = np.sort(self.doubt)[int(np.ceil(coverage * self.doubt.size)) - 1]
+        return self.take(self.doubt <= last)
+
+    def matched(self) -> float | None:
+        """Return the position-matched AUROC."""
+        return matched_auroc(self.values, self.classes, self.places)
+
+    def risk(self, threshold: float | None) -> float | None:
+        """Return the balanced error at a threshold, None without one or without one of the classes."""
+        normal, abnormal = self.values[self.classes == 0], self.values[self.classes == 1]
+        if threshold is None or not normal.size or not abnormal.size:
+            return None
+        return float(((normal > threshold).mean() + (abnormal <= threshold).mean()) / 2)
 
 
-def _matched_gain(
-    values: NDArray, classes: NDArray, places: NDArray, doubt: NDArray, coverage: float
-) -> Statistic:
+def _coverage_row(
+    slices: _Slices, patients: NDArray, threshold: float | None, coverage: float, bootstrap: Bootstrap
+) -> dict[str, Any]:
     def gain(rows: NDArray[np.intp]) -> float | None:
-        kept = rows[_most_certain(doubt[rows], coverage)]
-        one, other = (matched_auroc(values[part], classes[part], places[part]) for part in (kept, rows))
-        return None if one is None or other is None else one - other
+        drawn = slices.take(rows)
+        kept, every = drawn.most_certain(coverage).matched(), drawn.matched()
+        return None if kept is None or every is None else kept - every
 
-    return gain
-
-
-def _risk(values: NDArray, classes: NDArray, threshold: float | None) -> float | None:
-    normal, abnormal = values[classes == 0], values[classes == 1]
-    if threshold is None or not normal.size or not abnormal.size:
-        return None
-    return float(((normal > threshold).mean() + (abnormal <= threshold).mean()) / 2)
+    kept, reasons = slices.most_certain(coverage), dict[str, str]()
+    gains = with_interval("gain_matched", gain, patients, bootstrap, reasons, NO_PAIR)
+    figures = {
+        "auroc": auroc(kept.values, kept.classes),
+        "auroc_matched": kept.matched(),
+        "risk": kept.risk(threshold),
+    }
+    reasons |= {name: _why(name, threshold) for name, value in figures.items() if value is None}
+    return {
+        "coverage": float(coverage),
+        "slices_normal": int((kept.classes == 0).sum()),
+        "slices_abnormal": int((kept.classes == 1).sum()),
+        **figures,
+        **gains,
+        "undefined": join_reasons(reasons),
+    }
 
 
 def _why(name: str, threshold: float | None) -> str:
     if name == "risk" and threshold is None:
         return "no threshold from validation slices"
-    return "no pair of one level is kept" if name == "auroc_matched" else "a class is missing"
+    return NO_PAIR if name == "auroc_matched" else "a class is missing"
