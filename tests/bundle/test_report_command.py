@@ -39,13 +39,11 @@ def reported(
     tiny_options: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The folder of a report on the tiny training, twice under two names."""
+    """The folder of a report on the tiny training."""
     folder = tmp_path_factory.mktemp("report")
-    runs = json.dumps({"first": str(tiny_run[0]), "second": str(tiny_run[0])}).replace('"', "'")
-    options = (f"--runs={runs}", f"--report_dir={folder}", f"--output_dir={tiny_run[0]}", *tiny_options)
-    commands.run(
-        "run", "report", "--config_file", CONFIGS, *options, "--bootstrap_samples=20", "--pictures=1"
-    ).check()
+    options = (f"--report_dir={folder}", f"--output_dir={tiny_run[0]}", *tiny_options)
+    few = ("--bootstrap_samples=20", "--pictures=1")
+    commands.run("run", "report", "--config_file", CONFIGS, *options, *few).check()
     return folder
 
 
@@ -56,7 +54,7 @@ def tables(folder: Path) -> dict[str, list[dict]]:
 def test_page_needs_nothing_but_itself(reported: Path) -> None:
     page = ParsedPage(reported / "report.html")
     page.check_alone()
-    assert len(page.attributes("img")) >= 2 * 7
+    assert len(page.attributes("img")) >= 7
     assert "Research use only" in page.text
     assert {"detection", "pixels", "quintiles", "coverage", "patients"} <= page.tables.keys()
 
@@ -79,20 +77,14 @@ def test_json_and_csv_say_the_same(reported: Path) -> None:
 
 def test_figures_are_those_of_the_metrics_on_the_slices_of_the_report(reported: Path) -> None:
     content = tables(reported)
-    slices = pd.DataFrame([row for row in content["slices"] if row["run"] == "first"])
+    slices = pd.DataFrame(content["slices"])
     known = slices[slices["label"] != -1]
-    (row,) = (
-        row
-        for row in content["detection"]
-        if row["run"] == "first" and row["score"] == "uncertainty_weighted, alpha 0.5"
-    )
+    (row,) = (row for row in content["detection"] if row["score"] == "uncertainty_weighted, alpha 0.5")
     assert row["auroc_matched"] == pytest.approx(
         matched_auroc(known["score"], known["label"], known["level"])
     )
     expected = score_by_quintile(known["score"], known["label"], known["epistemic"])
-    found = [
-        row for row in content["quintiles"] if row["run"] == "first" and row["uncertainty"] == "epistemic"
-    ]
+    found = [row for row in content["quintiles"] if row["uncertainty"] == "epistemic"]
     for one, other in zip(found, expected, strict=True):
         assert {name: one[name] for name in other} == pytest.approx(other)
 
@@ -104,15 +96,6 @@ def test_figures_are_those_of_the_evaluation(reported: Path, evaluated: tuple[Pa
             assert row[metric] == pytest.approx(rows[row["score"]][metric])
     pixel = next(row for row in tables(reported)["pixels"] if row["map"].startswith("anomaly"))
     assert pixel["ap_pixel"] == pytest.approx(rows["uncertainty_weighted, alpha 0"]["ap_pixel"])
-
-
-def test_two_names_of_one_run_have_one_set_of_figures(reported: Path) -> None:
-    for name, rows in tables(reported).items():
-        first, second = (
-            [{**row, "run": ""} for row in rows if row["run"] == run] for run in ("first", "second")
-        )
-        assert first == second, name
-        assert first or name == "curves"
 
 
 def test_a_run_that_saw_the_test_patients_is_refused_in_one_sentence(

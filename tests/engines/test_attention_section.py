@@ -64,10 +64,12 @@ def test_a_head_that_looks_at_boundaries_is_found_and_an_even_one_is_indifferent
     assert there["boundary_mass"] == pytest.approx(1, abs=1e-3)
     assert there["boundary_ratio_low"] > 2
     assert there["mirrored_ratio"] < 0.1
+    assert there["boundary_to_mirrored_low"] > 10
+    assert even["boundary_to_mirrored"] == pytest.approx(1)
     assert both["boundary_ratio"] == pytest.approx((1 + there["boundary_ratio"]) / 2)
     assert (both["layer"], both["head"], everything["layer"]) == ("made up", "all", "all")
     assert (even["entropy_normal"], there["entropy_abnormal"]) == pytest.approx((1.0, 0.3))
-    assert boundary_answer([everything]).endswith("Against indifference (1): more.")
+    assert boundary_answer([everything]).endswith("Does a lesion's boundary draw attention? More.")
 
 
 def test_section_has_a_row_for_each_head_and_pictures_of_both_classes(measured) -> None:

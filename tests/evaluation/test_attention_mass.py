@@ -81,13 +81,15 @@ def test_ratio_weighs_slices_by_what_they_would_get_and_order_is_nothing():
     reasons: dict[str, str] = {}
     patients = np.array([f"p{index % 6}" for index in range(12)])
     seen, due = np.random.default_rng(0).random((2, 12)) + 0.1
-    row = attention_ratio("boundary", seen, due, patients, make_bootstrap(50), reasons)
+    row = attention_ratio("boundary_ratio", seen, due, patients, make_bootstrap(50), reasons)
     assert row["boundary_ratio"] == pytest.approx(seen.sum() / due.sum())
     assert row["boundary_ratio_low"] < row["boundary_ratio"] < row["boundary_ratio_high"]
     order = np.random.default_rng(2).permutation(12)
-    again = attention_ratio("boundary", seen[order], due[order], patients[order], make_bootstrap(50), reasons)
+    again = attention_ratio(
+        "boundary_ratio", seen[order], due[order], patients[order], make_bootstrap(50), reasons
+    )
     assert again == pytest.approx(row)
     assert reasons == {}
-    empty = attention_ratio("boundary", [], [], [], make_bootstrap(50), reasons)
+    empty = attention_ratio("boundary_ratio", [], [], [], make_bootstrap(50), reasons)
     assert empty["boundary_ratio"] is None
     assert reasons == {"boundary_ratio": "no slice with this region"}

@@ -12,7 +12,6 @@ from scripts.data.slices import SliceLabel
 from scripts.engines.attention_maps import LayerAttention, attention_of
 from scripts.engines.run_tables import Measured, Rows
 from scripts.evaluation.attention_mass import attention_ratio, lesion_boundary, region_mass
-from scripts.evaluation.bootstrap import FEWEST_PATIENTS
 from scripts.evaluation.intervals import join_reasons, make_bootstrap
 from scripts.report.attention_figures import attention_picture, head_picture
 from scripts.report.page import Picture, Section, Table
@@ -82,28 +81,43 @@ def _row(
     regions: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """Return the figures of one head, or the means of several."""
-    labels, patients = measured.column("label", False), measured.column("patient", False)
+    labels = measured.column("label", False)
     entropy = np.mean([one.entropy[:, number] for one, number in members], axis=0)
-    bootstrap, reasons = make_bootstrap(measured.settings.bootstrap_samples), dict[str, str]()
     row: dict[str, Any] = {"layer": layer, "head": head, "heads": members[0][0].entropy.shape[1]}
     row["keys"] = members[0][0].received[0, 0].size if layer != ALL else None
     for label, name in ((SliceLabel.NORMAL, "entropy_normal"), (SliceLabel.ABNORMAL, "entropy_abnormal")):
         chosen = labels == label
         row[name] = float(entropy[chosen].mean()) if chosen.any() else None
-    for name, region in regions.items():
-        chosen = np.flatnonzero(region.any(axis=(1, 2)))
-        masses = np.array(
-            [
-                [region_mass(one.received[i, number], region[i], measured.foreground[i]) for i in chosen]
-                for one, number in members
-            ]
-        ).reshape(len(members), len(chosen), 2)
-        observed, expected = masses.mean(axis=0).T
-        row |= attention_ratio(name, observed, expected, patients[chosen], bootstrap, reasons)
+    return row | _ratios(measured, {name: _masses(measured, members, one) for name, one in regions.items()})
+
+
+def _ratios(measured: Measured, masses: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return what each region gets against its area, and the boundary against its mirror image."""
+    bootstrap, reasons = make_bootstrap(measured.settings.bootstrap_samples), dict[str, str]()
+    patients = measured.column("patient", False)
+    row: dict[str, Any] = {}
+    for name, found in masses.items():
+        chosen = np.flatnonzero(~np.isnan(found[:, 0]))
+        observed, expected = found[chosen].T
+        row |= attention_ratio(f"{name}_ratio", observed, expected, patients[chosen], bootstrap, reasons)
         if name == "boundary":
             row["boundary_mass"] = float(observed.mean()) if chosen.size else None
             row["boundary_area"] = float(expected.mean()) if chosen.size else None
+    # On the same slices, each by its area: what a lesion adds to the place.
+    both = np.flatnonzero(~np.isnan(masses["boundary"][:, 0] + masses["mirrored"][:, 0]))
+    density, mirrored = (masses[name][both, 0] / masses[name][both, 1] for name in ("boundary", "mirrored"))
+    row |= attention_ratio("boundary_to_mirrored", density, mirrored, patients[both], bootstrap, reasons)
     return row | {"undefined": join_reasons(reasons)}
+
+
+def _masses(measured: Measured, members: list[tuple[LayerAttention, int]], region: np.ndarray) -> np.ndarray:
+    """Return observed and expected share (N, 2) of a region, means over heads; NaN on slices without it."""
+    found = np.full((len(region), 2), np.nan)
+    for index in np.flatnonzero(region.any(axis=(1, 2))):
+        head = measured.foreground[index]
+        each = [region_mass(one.received[index, number], region[index], head) for one, number in members]
+        found[index] = np.mean(each, axis=0)
+    return found
 
 
 def boundary_answer(rows: Rows) -> str:
@@ -115,14 +129,15 @@ def boundary_answer(rows: Rows) -> str:
         f"Over all layers and {row['heads']} heads, lesion boundaries get {row['boundary_ratio']:.2f} times "
         "the attention that their area in the head would get"
     )
-    if row["boundary_ratio_low"] is None:
-        return f"{text}; fewer than {FEWEST_PATIENTS} patients, so no interval."
-    low, high = row["boundary_ratio_low"], row["boundary_ratio_high"]
-    text += f" ({low:.2f} to {high:.2f})"
-    if row["mirrored_ratio"] is not None:
-        text += f"; the same place on the other side of the head gets {row['mirrored_ratio']:.2f}"
+    if row["boundary_to_mirrored"] is None or row["boundary_to_mirrored_low"] is None:
+        return f"{text}; no interval exists ({row['undefined'] or 'no place to compare with'})."
+    low, high = row["boundary_to_mirrored_low"], row["boundary_to_mirrored_high"]
     verdict = "more" if low > 1 else "less" if high < 1 else "no difference seen"
-    return f"{text}. Against indifference (1): {verdict}."
+    text += (
+        f", and {row['boundary_to_mirrored']:.2f} times ({low:.2f} to {high:.2f}) what the same place on the"
+    )
+    answer = f"Does a lesion's boundary draw attention? {verdict.capitalize()}."
+    return f"{text} other side of the head gets. {answer}"
 
 
 def _pictures(measured: Measured, layers: list[LayerAttention]) -> list[Picture]:

@@ -84,12 +84,12 @@ def attention_ratio(
     bootstrap: Bootstrap,
     reasons: dict[str, str],
 ) -> dict[str, Any]:
-    """Return how much more attention a region gets than its area would: summed observed / expected shares.
+    """Return how much more attention a region gets than expected: summed observed / summed expected shares.
 
     Args:
-        name: of the region; figures are ``<name>_ratio`` with ``_low`` and ``_high``.
+        name: of the figure, which has ``_low`` and ``_high`` beside it.
         observed: (N,) shares of the slices that have the region.
-        expected: (N,) the same by area, above 0.
+        expected: (N,) what they are compared with, above 0: by area, or of another region.
         patients: (N,) patient of each slice.
         bootstrap: how intervals are made.
         reasons: gets the reason where a figure is None.
@@ -99,4 +99,4 @@ def attention_ratio(
     def ratio(rows: NDArray[np.intp]) -> float | None:
         return float(seen[rows].sum() / due[rows].sum()) if rows.size else None
 
-    return with_interval(f"{name}_ratio", ratio, patients, bootstrap, reasons, "no slice with this region")
+    return with_interval(name, ratio, patients, bootstrap, reasons, "no slice with this region")

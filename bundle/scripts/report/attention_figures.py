@@ -78,7 +78,7 @@ def _draw(
 ) -> bytes:
     values = np.concatenate([plane.ravel() for column in maps.values() for plane in column])
     scale = Normalize(0, float(np.percentile(values, 99)))
-    figure = Figure(figsize=(1.6 * (len(maps) + 1), 1.8 * len(chosen) + 0.6), layout="constrained")
+    figure = Figure(figsize=(1.6 * (len(maps) + 1), 1.55 * len(chosen) + 0.5), layout="constrained")
     grid = figure.subplots(len(chosen), len(maps) + 1, squeeze=False)
     for row, index in enumerate(chosen):
         scan, mask = (axial_plane(volume[index][..., None], 0) for volume in (scans, masks))

@@ -22,6 +22,7 @@ HEADERS = {
     "auroc_matched": "matched AUROC",
     "auroc_patient": "AUROC, patients",
     "boundary_area": "boundary, share of the head",
+    "boundary_to_mirrored": "boundary to mirrored",
     "boundary_mass": "boundary, share of attention",
     "dice": "Dice, validation threshold",
     "dice_oracle": "Dice, ORACLE threshold",
