@@ -27,6 +27,7 @@ TABLES = {
     "quintiles",
     "risk_coverage",
     "slices",
+    "summary",
     "worst_slices",
     "z_histogram",
 }
@@ -91,7 +92,7 @@ def test_figures_are_those_of_the_metrics_on_the_slices_of_the_report(reported: 
 
 def test_figures_are_those_of_the_evaluation(reported: Path, evaluated: tuple[Path, Ended]) -> None:
     rows = {row["score"]: row for row in json.loads((evaluated[0] / "metrics.json").read_text())}
-    for row in tables(reported)["detection"]:
+    for row in [*tables(reported)["detection"], *tables(reported)["summary"]]:
         for metric in ("auroc_balanced", "ap_balanced", "auroc_matched", "auroc_matched_low"):
             assert row[metric] == pytest.approx(rows[row["score"]][metric])
     pixel = next(row for row in tables(reported)["pixels"] if row["map"].startswith("anomaly"))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.engines.reporting import NO_MODEL, NO_NETWORK, SYNTHETIC, verdicts, warnings_of
+from scripts.engines.detection_section import NO_MODEL, NO_NETWORK, summary_rows, verdicts
+from scripts.engines.reporting import SYNTHETIC, warnings_of
 from scripts.engines.trained_run import TrainedRun
+from scripts.report.page import Section, Table
 from tests.small_networks import small_mapper
 
-RUN = TrainedRun("vae", Path("nowhere"), small_mapper(score="nll"), 0.0, None, "no file", 0)
-SQUARED = TrainedRun("ae", Path("nowhere"), small_mapper(score="squared_error"), 1.0, None, "no file", 0)
+RUN = TrainedRun("vae", Path("nowhere"), small_mapper(score="nll"), 0.0, None, "no file", 0, False)
+SQUARED = TrainedRun(
+    "ae", Path("nowhere"), small_mapper(score="squared_error"), 1.0, None, "no file", 0, True
+)
 
 
 def make_row(run, score, matched, low=None):
@@ -53,9 +56,24 @@ def test_runs_with_scores_of_their_own_have_sentences_of_their_own():
     ]
 
 
-def test_what_cannot_be_known_is_warned_of(tmp_path):
-    (tmp_path / "split.json").touch()
-    warnings = warnings_of([RUN, replace(SQUARED, folder=tmp_path)], synthetic=True)
+def test_summary_joins_slices_and_pixels_of_each_runs_own_score():
+    rows = [
+        {**make_row(NO_MODEL, "position", 0.55), "undefined": ""},
+        {**make_row("vae", "nll, alpha 0", 0.5), "undefined": "auroc_patient: none"},
+        {**make_row("vae", "squared_error", 0.9), "undefined": ""},
+    ]
+    pixels = [
+        {"run": "vae", "map": "anomaly (nll)", "ap_pixel": 0.2, "undefined": "dice: no threshold"},
+        {"run": "vae", "map": "squared_error", "ap_pixel": 0.7, "undefined": ""},
+    ]
+    first, last = summary_rows(rows, [RUN], [Section("pixels", "", [Table("pixels", "", pixels)])])
+    assert (first["score"], first["auroc_matched"], first["ap_pixel"]) == ("nll, alpha 0", 0.5, 0.2)
+    assert first["undefined"] == "auroc_patient: none; dice: no threshold"
+    assert last == rows[0]
+
+
+def test_what_cannot_be_known_is_warned_of():
+    warnings = warnings_of([RUN, SQUARED], synthetic=True)
     assert warnings == [
         SYNTHETIC,
         "vae has no thresholds for these settings: no file.",

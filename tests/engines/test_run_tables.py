@@ -90,9 +90,8 @@ def make_measured(channels: int = 1, calibrated: bool = True) -> Measured:
             slice_quantile=0.6,
             pixel_quantile=0.9,
         )
-    run = TrainedRun(
-        "toy", Path("toy"), mapper, 0.5, calibration, "" if calibrated else "never calibrated", 0
-    )
+    reason = "" if calibrated else "never calibrated"
+    run = TrainedRun("toy", Path("toy"), mapper, 0.5, calibration, reason, 0, True)
     return Measured(run, scored, test, settings)
 
 

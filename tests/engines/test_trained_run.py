@@ -30,6 +30,7 @@ def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str,
 
 def load(folders, **options):
     arguments = {"like": small_mapper(samples=3), "alpha": 0.5, "expected": EXPECTED, "test_patients": ["p9"]}
+    arguments["split_sha256"] = "of the test"
     return load_runs(folders, **arguments | options)
 
 
@@ -91,6 +92,17 @@ def test_test_patients_that_were_seen_in_training_are_refused(tmp_path) -> None:
         InputError, match="no test patient among those .* found 1, p9 first; give .*--split_file"
     ):
         load([str(make_run(tmp_path / "leak", seen=("p1", "p9")))])
+
+
+def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -> None:
+    folder = make_run(tmp_path / "run")
+    assert load([str(folder)])[0].patients_known
+    (folder / "split.json").unlink()
+    assert not load([str(folder)])[0].patients_known
+    state = torch.load(folder / "resume.pt", weights_only=True)
+    state["fingerprint"]["split"] = "of the test"  # trained on the very split, kept elsewhere
+    torch.save(state, folder / "resume.pt")
+    assert load([str(folder)])[0].patients_known
 
 
 def test_other_data_settings_and_names_are_refused(tmp_path) -> None:

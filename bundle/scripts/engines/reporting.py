@@ -14,6 +14,7 @@ from scripts import __version__
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.attention_section import attention_section
+from scripts.engines.detection_section import NO_MODEL, NO_NETWORK, detection_section
 from scripts.engines.evaluating import model_scores
 from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
 from scripts.engines.run_sections import run_sections
@@ -22,33 +23,12 @@ from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.provenance import machine_and_commit
-from scripts.report.page import Page, Section, Table, write_page
+from scripts.report.page import Page, Section, write_page
 from scripts.report.results import TRIVIAL
 
 logger = logging.getLogger(__name__)
 
-NO_MODEL, NO_NETWORK = "no model", "no network"
-
 SYNTHETIC = "SYNTHETIC phantom data: this page shows that everything runs, not how well."
-
-SHOWN = (
-    "run",
-    "score",
-    "auroc_matched",
-    "auroc_balanced",
-    "ap_balanced",
-    "false_alarm_rate",
-    "auroc_patient",
-    "ap_patient",
-    "false_alarms_per_scan",
-)
-
-NOTE = (
-    "AUROC and AP are those of a balanced test of slices and stand beside the paper's; position alone raises "
-    "them. Matched AUROC compares an abnormal slice with normal slices of the same level only: the one to "
-    "believe, 0.5 is chance. In brackets 95 % intervals over resampled patients. A run that is not above the "
-    "rows without a model has not learned to see lesions."
-)
 
 
 def write_report(
@@ -93,7 +73,7 @@ def write_report(
     page = Page(
         "Brain-MRI anomaly detection: evaluation report",
         {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},
-        [detection_section(rows, runs), *sections],
+        [detection_section(rows, runs, sections), *sections],
         warnings_of(runs, synthetic),
     )
     path = write_page(page, folder)
@@ -110,34 +90,6 @@ def _baseline_rows(test: SliceDataset, training: SliceDataset, settings: ReportS
         *({"run": NO_MODEL, "configuration": TRIVIAL, **row} for row in rows),
         *({"run": NO_NETWORK, "configuration": PCA, **row} for row in components),
     ]
-
-
-def detection_section(rows: Rows, runs: Sequence[TrainedRun]) -> Section:
-    """Return the table of all slice-level figures, and what it says in one sentence for each run."""
-    table = Table("detection", "Slices and patients", rows, SHOWN, NOTE)
-    return Section("Detection", " ".join(verdicts(rows, runs)), [table])
-
-
-def verdicts(rows: Rows, runs: Sequence[TrainedRun]) -> list[str]:
-    """Say for each run whether its score, as inference uses it, beats the best baseline without a model."""
-    trivial = [row for row in rows if row["run"] == NO_MODEL and row["auroc_matched"] is not None]
-    if not trivial:
-        return ["Matched AUROC is undefined on this test."]
-    best = max(trivial, key=lambda row: row["auroc_matched"])
-    score_of = {run.name: run.score_name for run in runs}
-    sentences = []
-    for row in rows:
-        name = score_of.get(row["run"])
-        if row["score"] != name or row["auroc_matched"] is None:
-            continue
-        better = row["auroc_matched"] > best["auroc_matched"]
-        sure = row["auroc_matched_low"] is not None and row["auroc_matched_low"] > best["auroc_matched"]
-        verdict = "is above" if sure else "is above, within its interval," if better else "is NOT above"
-        sentences.append(
-            f"{row['run']}: the matched AUROC of {name}, {row['auroc_matched']:.3f}, {verdict} the best "
-            f"baseline without a model on the same slices ({best['score']}, {best['auroc_matched']:.3f})."
-        )
-    return sentences
 
 
 def _facts(test: SliceDataset, training: SliceDataset, rows: Rows) -> dict[str, Any]:
@@ -158,7 +110,7 @@ def warnings_of(runs: Sequence[TrainedRun], synthetic: bool) -> list[str]:
     for run in runs:
         if run.calibration is None:
             warnings.append(f"{run.name} has no thresholds for these settings: {run.no_calibration}.")
-        if not (run.folder / "split.json").is_file():
+        if not run.patients_known:
             warnings.append(
                 f"{run.name} holds no split: whether it was trained on these patients is unknown."
             )

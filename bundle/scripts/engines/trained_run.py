@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,6 +39,8 @@ class TrainedRun:
     """Why there is none for these settings, or ""."""
     seed: int | None
     """Of the training, None where the folder does not tell."""
+    patients_known: bool
+    """Whether it is sure that no test patient was trained on."""
 
     @property
     def score_name(self) -> str:
@@ -54,6 +56,7 @@ def load_runs(
     alpha: float,
     expected: Mapping[str, Any],
     test_patients: Iterable[str],
+    split_sha256: str,
     as_calibrated: bool = True,
 ) -> list[TrainedRun]:
     """Load trained runs, each with the network it was trained with.
@@ -65,6 +68,7 @@ def load_runs(
         alpha: weight of the squared error in the slice score where a run has no calibration.
         expected: settings that the training must have had, by their names in its fingerprint.
         test_patients: patients that no run may have been trained or chosen on.
+        split_sha256: hash of the split file whose test patients these are.
         as_calibrated: measure each run with the score, alpha and draws that its thresholds were made for;
             False measures all with those of ``like``, without thresholds where they differ.
 
@@ -82,10 +86,18 @@ def load_runs(
             f"Expected folders of trained runs with different names, got {list(folders)}; "
             "name them as --runs \"{'first': <folder>, 'second': <folder>}\"."
         )
-    patients = set(test_patients)
-    for folder in named.values():
-        _check_patients(Path(folder), patients)
-    return [_load_run(name, Path(path), like, alpha, expected, as_calibrated) for name, path in named.items()]
+    test = _Test(set(test_patients), split_sha256)
+    return [
+        _load_run(name, Path(path), like, alpha, expected, test, as_calibrated)
+        for name, path in named.items()
+    ]
+
+
+class _Test(NamedTuple):
+    """What runs are measured on."""
+
+    patients: set[str]
+    split_sha256: str
 
 
 def _load_run(
@@ -94,10 +106,12 @@ def _load_run(
     like: AnomalyMapper,
     alpha: float,
     expected: Mapping[str, Any],
+    test: _Test,
     as_calibrated: bool,
 ) -> TrainedRun:
     training = read_settings(folder)
     _check_data(folder, training, expected)
+    known = _check_patients(folder, training, test)
     scoring, file = {**like.settings(), "alpha": alpha}, folder / "calibration.json"
     if as_calibrated and file.is_file():
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -107,7 +121,7 @@ def _load_run(
     load_weights(mapper, folder / "model.pt")
     found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight)
     calibration, reason = (found, "") if isinstance(found, Calibration) else (None, found)
-    return TrainedRun(name, folder, mapper.eval(), weight, calibration, reason, training.get("seed"))
+    return TrainedRun(name, folder, mapper.eval(), weight, calibration, reason, training.get("seed"), known)
 
 
 def _make_mapper(
@@ -139,15 +153,19 @@ def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str
             )
 
 
-def _check_patients(folder: Path, test_patients: set[str]) -> None:
+def _check_patients(folder: Path, training: Mapping[str, Any], test: _Test) -> bool:
+    """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
+    if training.get("split") == test.split_sha256:
+        return True
     path = folder / "split.json"
     if not path.is_file():
-        return
+        return False
     split = json.loads(path.read_text(encoding="utf-8"))
     seen = {row["patient"] for part in ("training", "validation") for row in split[part]}
-    shared = sorted(seen & test_patients)
+    shared = sorted(seen & test.patients)
     if shared:
         raise InputError(
             f"{folder}: expected no test patient among those the run was trained or chosen on, found "
             f"{len(shared)}, {shared[0]} first; give the run's own split with --split_file."
         )
+    return True
