@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from scripts.errors import find_bundle_error
 from scripts.evaluation.calibration import Calibration
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE
 
@@ -34,3 +35,10 @@ def test_training_leaves_what_is_fixed_and_calibrates_its_own_score(
     assert (calibration.score, calibration.samples) == (score, samples)
     beta = workflow.parser.get_parsed_content("train#trainer").state.metrics["beta"]
     assert (beta == 0) == latent
+
+
+def test_a_run_is_not_continued_as_another_network_of_the_same_shapes(start_training, tmp_path) -> None:
+    start_training(tmp_path, "baseline_vae.yaml", epochs=1).run()
+    with pytest.raises(RuntimeError) as error:
+        start_training(tmp_path, epochs=1).run()
+    assert "network=unset, found one with network=plain VAE" in str(find_bundle_error(error.value))
