@@ -41,4 +41,4 @@ def test_a_run_is_not_continued_as_another_network_of_the_same_shapes(start_trai
     start_training(tmp_path, "baseline_vae.yaml", epochs=1).run()
     with pytest.raises(RuntimeError) as error:
         start_training(tmp_path, epochs=1).run()
-    assert "network=unset, found one with network=plain VAE" in str(find_bundle_error(error.value))
+    assert "fixed_latent=unset, found one with fixed_latent=False" in str(find_bundle_error(error.value))

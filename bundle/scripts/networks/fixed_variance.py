@@ -28,6 +28,7 @@ class FixedVarianceVAE(BayesianVAE):
 
     def __init__(self, fixed_latent: bool = False, fixed_pixels: bool = False, **vae: Any) -> None:
         super().__init__(**vae)
+        self.fixed = {"fixed_latent": fixed_latent, "fixed_pixels": fixed_pixels}
         if fixed_latent:
             _fix(self.to_latent_log_variance, self.log_variance_min)
         if fixed_pixels:
