@@ -39,7 +39,7 @@ def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     assert names(folder) == EVALUATED
     assert "position  (no model)" in ended.out
     rows = json.loads((folder / "metrics.json").read_text())
-    assert {row["configuration"] for row in rows} == {"tiny", "trivial"}
+    assert {row["configuration"] for row in rows} == {"tiny", "trivial", "pca"}
     model = next(row for row in rows if row["score"] == "uncertainty_weighted, alpha 0.5")
     assert 0 <= model["auroc_balanced"] <= 1
     assert model["epochs"] == 1

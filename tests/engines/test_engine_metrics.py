@@ -41,6 +41,22 @@ def test_elbo_is_the_mean_of_normal_slices(batch) -> None:
     assert value == pytest.approx(-2.5)
 
 
+def test_elbo_without_its_kl_term_is_the_likelihood() -> None:
+    outputs = {
+        "elbo": torch.tensor([-1.0, -2.0, -9.0]),
+        "kl": torch.tensor([8.0, 16.0, 80.0]),
+        "label": torch.tensor([0, 0, 1]),
+        "image": torch.zeros(3, 2, 2, 2),
+    }
+    values = []
+    for weight in (1.0, 0.0):
+        metric, engine = NormalELBO(kl_weight=weight), Engine(lambda *_: outputs)
+        metric.attach(engine, "value")
+        engine.run([0])
+        values.append(engine.state.metrics["value"])
+    assert values == pytest.approx([-1.5, -1.5 + (8 + 16) / 2 / 8])
+
+
 def test_elbo_of_scans_without_masks_takes_every_slice() -> None:
     assert measure(NormalELBO(), [-1.0, -2.0, -3.0, -6.0], [-1, -1, -1, -1]) == pytest.approx(-3.0)
 

@@ -75,6 +75,16 @@ def test_every_figure_of_every_slice_agrees_with_the_slow_calculation(case) -> N
             assert float(output[name][index]) == pytest.approx(value, rel=1e-4), name
 
 
+def test_squared_z_is_the_uncertainty_weighted_error_of_each_modality(case) -> None:
+    _, images, output = case
+    inside = (images > 0).any(dim=1, keepdim=True).expand_as(images)
+    for index in range(len(images)):
+        squared = output["z"][index][inside[index]].square().mean()
+        torch.testing.assert_close(squared, output["mean_uncertainty_weighted"][index], rtol=1e-4, atol=0)
+    signs = torch.sign(images - output["pred"][:, 4:])[inside]
+    assert torch.equal(torch.sign(output["z"])[inside], signs)
+
+
 def test_prediction_is_the_mappers_own(case) -> None:
     mapper, images, output = case
     with torch.no_grad():

@@ -62,6 +62,18 @@ def test_scores_are_those_of_single_slices(
         np.testing.assert_allclose(scored.anomaly[index], pred[0, 1].numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_all_maps_are_kept_only_when_asked_for(
+    scored: ScoredSlices, mapper: AnomalyMapper, slices: Slices
+) -> None:
+    assert scored.pred is scored.z is None
+    full = score_slices(mapper, slices, batch_size=4, all_maps=True)
+    with torch.no_grad():
+        np.testing.assert_allclose(full.pred, mapper(slices.images).numpy(), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(full.pred[:, 1], full.anomaly)
+    assert full.z.shape == (7, 1, 32, 32)
+    assert full.table.equals(scored.table)
+
+
 def test_table_keeps_order_and_facts(scored: ScoredSlices, slices: Slices) -> None:
     assert list(scored.table["slice"]) == list(range(10, 17))
     assert list(scored.table.columns) == [*slices.facts.columns, *MEASURES]

@@ -72,7 +72,10 @@ def test_one_class_gives_null_and_reason_never_a_half():
     facts = make_facts(normal_patients=8)
     row = evaluate_slices(facts, {"any": np.arange(len(facts))}, bootstrap_samples=20)[0]
     assert row["auroc_balanced"] is row["ap_balanced"] is row["auroc_matched"] is None
-    assert "auroc_balanced, ap_balanced, auroc_matched: no abnormal slice among 160" in row["undefined"]
+    assert (
+        "auroc_balanced, ap_balanced, auroc_matched, false_alarm_rate: no abnormal slice among 160"
+        in row["undefined"]
+    )
     json.dumps(row, allow_nan=False)
 
 

@@ -49,3 +49,19 @@ def check_slices(images: Images, facts: pd.DataFrame) -> None:
         raise InputError(
             f"Expected one row of facts per slice, got {len(images)} slices and {len(facts)} rows."
         )
+
+
+def normal_rows(images: Images, facts: pd.DataFrame, at_least: int = 1) -> NDArray[np.intp]:
+    """Return the indices of the slices of label 0.
+
+    Raises:
+        InputError: slices that do not fit their facts, or too few of label 0.
+    """
+    check_slices(images, facts)
+    chosen = np.flatnonzero(facts["label"].to_numpy() == 0)
+    if len(chosen) < at_least:
+        raise InputError(
+            f"Expected at least {at_least} normal training slices to learn from, got {len(chosen)}; "
+            "check the split."
+        )
+    return chosen

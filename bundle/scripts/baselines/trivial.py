@@ -217,13 +217,17 @@ def trivial_scores(
     return scores
 
 
-def mirror(plane: Plane) -> Plane:
-    """Return a (X, Y) slice mirrored along X at the centroid of its foreground, to half a pixel.
+def mirror(plane: Plane, head: Plane | None = None) -> Plane:
+    """Return a (X, Y) slice mirrored along X at the centroid of the head, to half a pixel.
 
-    What comes from outside the slice is 0; a slice without foreground is returned mirrored at its middle.
+    What comes from outside the slice is 0; without foreground the mirror stands at the slice's middle.
+
+    Args:
+        plane: the slice, or anything on its grid.
+        head: (X, Y) slice whose foreground tells where the mirror stands; None takes ``plane``.
     """
     size = plane.shape[0]
-    columns = np.count_nonzero(plane > 0, axis=1)
+    columns = np.count_nonzero((plane if head is None else head) > 0, axis=1)
     total = columns.sum()
     twice_midline = round(2 * float(columns @ np.arange(size)) / total) if total else size - 1
     source = twice_midline - np.arange(size)

@@ -13,8 +13,9 @@ import torch
 
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
+from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
 from scripts.engines.scoring import ScoredSlices, score_slices
-from scripts.evaluation.pixel import pixel_average_precision
+from scripts.evaluation.pixel_report import evaluate_pixels
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.provenance import machine_and_commit
@@ -40,7 +41,7 @@ def evaluate(
     amp: bool = False,
     results_file: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Score the test slices, compare with the trivial baselines, write tables and a figure.
+    """Score the test slices, compare with baselines that need no training, write tables and a figure.
 
     Args:
         mapper: network with its weights.
@@ -58,15 +59,16 @@ def evaluate(
         results_file: results table to add the rows to.
     """
     scored = score_slices(mapper, test, device, amp=amp)
-    rows = evaluate_slices(test.facts, model_scores(scored, alphas), bootstrap_samples)
-    pixels = pixel_average_precision(scored.anomaly, test.masks[:, 0].numpy(), _foreground(test))
-    for row in rows:
-        if row["score"].startswith(mapper.score):
-            row["ap_pixel"], row["pixel_prevalence"] = pixels.average_precision, pixels.prevalence
+    scores = model_scores(scored, alphas) | feature_scores(mapper, test, training, device)
+    rows = evaluate_slices(test.facts, scores, bootstrap_samples)
+    pixels = _pixels(scored, test, bootstrap_samples)
+    rows = [row | (pixels if row["score"].startswith(mapper.score) else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
+    components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
     rows = [{**row, **shared, **_history(provenance["run_dir"])} for row in rows]
     rows += [{**row, **shared, "configuration": TRIVIAL, "seed": None} for row in trivial]
+    rows += [{**row, **shared, "configuration": PCA, "seed": None} for row in components]
     _write(Path(folder), scored, rows)
     plot_detection(
         test.facts, scored.scores(score, alpha), Path(folder) / "detection.png", _title(provenance)
@@ -84,6 +86,14 @@ def model_scores(scored: ScoredSlices, alphas: Sequence[float]) -> dict[str, np.
         if score is not Score.SQUARED_ERROR:
             scores |= {f"{score.value}, alpha {alpha:g}": scored.scores(score, alpha) for alpha in alphas}
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
+
+
+def _pixels(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
+    """Return the pixel figures that need no threshold; Dice at one is in the report."""
+    masks, patients = test.masks[:, 0].numpy(), test.facts["patient"].to_numpy()
+    row = evaluate_pixels(scored.anomaly, masks, _foreground(test), patients, None, bootstrap_samples=samples)
+    kept = ("ap_pixel", "aupro", "dice_oracle", "pixel_prevalence")
+    return {name: row[name] for name in row if name.startswith(kept)}
 
 
 def _foreground(dataset: SliceDataset) -> np.ndarray:

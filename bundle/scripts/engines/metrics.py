@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from scripts.uncertainty.scores import Score
 _Reduce = Callable[[torch.Tensor, torch.Tensor], float]
 
 
-class _AllSlices(CumulativeIterationMetric):
+class AllSlices(CumulativeIterationMetric):
     """Keep (value, label) of every slice, gather them over processes of any share, then reduce them."""
 
     def __init__(self, reduce: _Reduce) -> None:
@@ -33,6 +34,7 @@ class _AllSlices(CumulativeIterationMetric):
         return y_pred, y
 
     def aggregate(self) -> float:
+        """Return the reduction of everything seen, the same in every process."""
         values, labels = self.get_buffer()
         return self.reduce(values.double().cpu(), labels.cpu())
 
@@ -41,11 +43,16 @@ class NormalELBO(IgniteMetricHandler):
     """Mean evidence lower bound of lesion-free slices, nats per value, at beta = 1; larger is better.
 
     Where no slice has a label (scans without masks) every slice counts: they are taken as normal.
+
+    Args:
+        kl_weight: 0 leaves the KL term out, for networks whose latent is no distribution.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kl_weight: float = 1.0) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_mean_of_normal), output_transform=_elbo_and_label, save_details=False
+            metric_fn=AllSlices(_mean_of_normal),
+            output_transform=partial(_elbo_and_label, kl_weight=float(kl_weight)),
+            save_details=False,
         )
 
 
@@ -62,7 +69,7 @@ class SliceAUROC(IgniteMetricHandler):
 
     def __init__(self, score: str, alpha: float) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_detection(auroc)),
+            metric_fn=AllSlices(detection(auroc)),
             output_transform=score_and_label(score, alpha),
             save_details=False,
         )
@@ -73,7 +80,7 @@ class SliceAveragePrecision(IgniteMetricHandler):
 
     def __init__(self, score: str, alpha: float) -> None:
         super().__init__(
-            metric_fn=_AllSlices(_detection(average_precision)),
+            metric_fn=AllSlices(detection(average_precision)),
             output_transform=score_and_label(score, alpha),
             save_details=False,
         )
@@ -92,8 +99,11 @@ def score_and_label(
     return transform
 
 
-def _elbo_and_label(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    return output["elbo"], output[CommonKeys.LABEL]
+def _elbo_and_label(output: dict[str, Any], kl_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    if kl_weight == 1:
+        return output["elbo"], output[CommonKeys.LABEL]
+    per_value = output["kl"] / output[CommonKeys.IMAGE][0].numel()
+    return output["elbo"] + (1 - kl_weight) * per_value, output[CommonKeys.LABEL]
 
 
 def _mean_of_normal(elbo: torch.Tensor, labels: torch.Tensor) -> float:
@@ -114,7 +124,9 @@ def _mean_of_normal(elbo: torch.Tensor, labels: torch.Tensor) -> float:
     return mean
 
 
-def _detection(function: Callable[..., float | None]) -> _Reduce:
+def detection(function: Callable[..., float | None]) -> _Reduce:
+    """Return a reduction by ``function`` of known labels; NaN where it is None or a score is not finite."""
+
     def reduce(scores: torch.Tensor, labels: torch.Tensor) -> float:
         known = labels != SliceLabel.UNKNOWN
         if not torch.isfinite(scores[known]).all():

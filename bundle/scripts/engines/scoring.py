@@ -24,10 +24,15 @@ MEASURES = ("elbo", "kl", "epistemic", "aleatoric", *(f"mean_{score.value}" for 
 
 @dataclass(frozen=True)
 class ScoredSlices:
-    """Slice facts with the columns of :data:`MEASURES`, and the anomaly maps (N, H, W) float32."""
+    """Slice facts with the columns of :data:`MEASURES`, and the maps, float32."""
 
     table: pd.DataFrame
     anomaly: np.ndarray
+    """(N, H, W)"""
+    pred: np.ndarray | None = None
+    """(N, 4 + C, H, W), every channel of the mapper; None unless asked for."""
+    z: np.ndarray | None = None
+    """(N, C, H, W), error in units of the predicted deviation; None unless asked for."""
 
     def scores(self, score: str, alpha: float) -> np.ndarray:
         """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(pixel score) of each slice, (N,)."""
@@ -41,8 +46,17 @@ def score_slices(
     device: torch.device | str = "cpu",
     batch_size: int = 16,
     amp: bool = False,
+    all_maps: bool = False,
 ) -> ScoredSlices:
     """Run ``mapper`` over ``dataset`` once.
+
+    Args:
+        mapper: network with its weights.
+        dataset: slices.
+        device: where the network runs.
+        batch_size: slices at once.
+        amp: bfloat16 where it is safe.
+        all_maps: keep ``pred`` and ``z`` too, 0.4 MB a slice of one modality.
 
     Raises:
         ModelError: a measure of a slice is NaN or infinite; the message names the scan and slice.
@@ -51,14 +65,15 @@ def score_slices(
     evaluator = VAEEvaluator(
         device=torch.device(device), val_data_loader=loader, network=mapper, amp=amp, decollate=False
     )
-    collected: dict[str, list[np.ndarray]] = {name: [] for name in (*MEASURES, "anomaly")}
+    kept = (*MEASURES, *((CommonKeys.PRED, "z") if all_maps else ()))
+    collected: dict[str, list[np.ndarray]] = {name: [] for name in (*kept, "anomaly")}
     with tqdm(total=len(dataset), desc="scoring", unit="slice", disable=None) as bar:
 
         @evaluator.on(Events.ITERATION_COMPLETED)
         def collect(engine: VAEEvaluator) -> None:
             output = engine.state.output
-            for name in MEASURES:
-                collected[name].append(output[name].cpu().numpy())
+            for name in kept:
+                collected[name].append(output[name].float().cpu().numpy())
             collected["anomaly"].append(output[CommonKeys.PRED][:, 1].float().cpu().numpy())
             bar.update(len(output["elbo"]))
 
@@ -67,7 +82,8 @@ def score_slices(
     for name in MEASURES:
         table[name] = np.concatenate(collected[name]).astype(np.float64)
     _check_finite(table)
-    return ScoredSlices(table, np.concatenate(collected["anomaly"]))
+    maps = [np.concatenate(collected[name]) for name in ("anomaly", *kept[len(MEASURES) :])]
+    return ScoredSlices(table, *maps)
 
 
 def foreground_values(scored: ScoredSlices, dataset: SliceDataset) -> Iterator[np.ndarray]:

@@ -10,12 +10,13 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 from torch.nn.parallel import DistributedDataParallel
 
+from scripts.data.coarse_noise import CORRUPTED
 from scripts.errors import ModelError
 from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.objectives.elbo import NegativeELBO, foreground, gaussian_log_likelihood, kl_to_standard_normal
 from scripts.uncertainty.decomposition import decompose
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import SCORE_CODES, Score, masked_mean, pixel_score, scored_pixels
+from scripts.uncertainty.scores import EPSILON, SCORE_CODES, Score, masked_mean, pixel_score, scored_pixels
 
 
 def _autocast(engine: SupervisedTrainer | SupervisedEvaluator, enabled: bool) -> torch.autocast:
@@ -40,6 +41,8 @@ def _check_finite(value: torch.Tensor, name: str, engine: SupervisedTrainer) -> 
 class VAETrainer(SupervisedTrainer):
     """Trains a :class:`BayesianVAE` on ``{"image": (B, C, H, W)}`` batches with a :class:`NegativeELBO`.
 
+    Where a batch holds ``corrupted`` too, the network sees that, and is to return the image.
+
     Every iteration's output holds ``loss``, ``reconstruction_loss`` and ``kl`` (nats per value). Gradients
     are clipped by norm. A loss or a gradient that is not finite stops the run with a :class:`ModelError`
     before it reaches the weights, so the state on disk stays good.
@@ -56,12 +59,13 @@ class VAETrainer(SupervisedTrainer):
         image = batchdata[CommonKeys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
         network, loss_function = engine.network, engine.loss_function
         assert isinstance(loss_function, NegativeELBO)
+        shown = batchdata.get(CORRUPTED, image).to(engine.state.device, non_blocking=engine.non_blocking)
         # Drawn on the CPU: the same numbers whatever the device.
         noise = torch.randn(image.shape[0], _unwrapped(network).latent_size).to(image.device)
         network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         with _autocast(engine, self.mixed_precision):
-            output = engine.inferer(image, network, noise)
+            output = engine.inferer(shown, network, noise)
         engine.state.output = {CommonKeys.IMAGE: image}
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         nll, kl = (term.mean() for term in loss_function.terms(output, image))
@@ -83,10 +87,10 @@ class VAETrainer(SupervisedTrainer):
 class VAEEvaluator(SupervisedEvaluator):
     """Scores slices with an :class:`AnomalyMapper`: encode once, decode its K fixed draws.
 
-    The output holds, for each slice (B,): ``label`` as in the batch, ``elbo`` (nats per value, at
-    beta = 1, mean over the K draws), ``kl`` (nats), ``mean_<score>`` for every :class:`Score`,
-    ``epistemic`` and ``aleatoric`` (means over the pixels that the mapper scores); and ``pred``
-    (B, 4 + C, H, W).
+    The output holds, for each slice (B,): ``label``, ``level`` and ``mask`` as in the batch, ``elbo``
+    (nats per value, at beta = 1, mean over the K draws), ``kl`` (nats), ``mean_<score>`` for every
+    :class:`Score`, ``epistemic`` and ``aleatoric`` (means over the pixels that the mapper scores);
+    ``pred`` (B, 4 + C, H, W); and ``z`` (B, C, H, W), the error in units of the predicted deviation.
     """
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -109,7 +113,8 @@ class VAEEvaluator(SupervisedEvaluator):
                 ]
             ).mean(dim=0)
             kl = kl_to_standard_normal(*(moment.float() for moment in moments))
-            output = {
+            decomposed = decompose(means.float(), log_variances.float())
+            output: dict[str, torch.Tensor] = {
                 CommonKeys.IMAGE: image,
                 CommonKeys.LABEL: batchdata[CommonKeys.LABEL].to(image.device),
                 CommonKeys.PRED: pred,
@@ -118,15 +123,16 @@ class VAEEvaluator(SupervisedEvaluator):
                 "latent_deviation": torch.exp(0.5 * moments[1].float()).mean(dim=1),
                 "epistemic": masked_mean(pred[:, 2:3], scored),
                 "aleatoric": masked_mean(pred[:, 3:4], scored),
-                **self._mean_scores(image, scored, mapper, *decompose(means.float(), log_variances.float())),
+                **self._from_variance(image, scored, mapper, *decomposed),
             }
+            output |= {name: batchdata[name] for name in ("level", "mask") if name in batchdata}
         engine.state.output = output
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return output
 
     @staticmethod
-    def _mean_scores(
+    def _from_variance(
         image: torch.Tensor,
         scored: torch.Tensor,
         mapper: AnomalyMapper,
@@ -137,7 +143,8 @@ class VAEEvaluator(SupervisedEvaluator):
         # Of each modality by its own variance, as in the mapper: ``pred`` holds only averages over them.
         total = mapper.epistemic_weight * epistemic + mapper.aleatoric_weight * aleatoric
         error = (image - mean).square()
-        return {
+        z = (image - mean) / (total + EPSILON).sqrt()
+        return {"z": z} | {
             f"mean_{score.value}": masked_mean(pixel_score(SCORE_CODES[score], error, total), scored)
             for score in Score
         }

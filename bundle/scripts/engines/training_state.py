@@ -59,7 +59,9 @@ class TrainingState:
         self.network = network
         self.parts = dict(parts)
         self.evaluator = evaluator
-        self.fingerprint = {**network.arguments, **(fingerprint or {})}
+        # Networks whose weights have the same shapes may differ in what is fixed.
+        fixed = getattr(network, "fixed", {})
+        self.fingerprint = {**network.arguments, **fixed, **(fingerprint or {})}
         self.rank = int(rank)
 
     def attach(self, engine: Trainer) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from scripts.errors import InputError
 from scripts.evaluation.checks import FloatArray, check_finite, check_fraction
+from scripts.evaluation.sensitivity import SENSITIVITY, threshold_at_sensitivity
 
 TOP_SLICES = 5
 """How many of a scan's highest slice scores are averaged to its own."""
@@ -59,7 +60,9 @@ def _scan_label(labels: np.ndarray) -> int:
     return 0 if (labels == 0).all() else -1
 
 
-def false_alarms_per_scan(facts: pd.DataFrame, scores: ArrayLike, sensitivity: float = 0.95) -> float | None:
+def false_alarms_per_scan(
+    facts: pd.DataFrame, scores: ArrayLike, sensitivity: float = SENSITIVITY
+) -> float | None:
     """Mean number of alarmed slices on a normal scan, at a slice sensitivity.
 
     The threshold is the highest one that alarms on at least ``sensitivity`` of the abnormal slices.
@@ -82,7 +85,5 @@ def false_alarms_per_scan(facts: pd.DataFrame, scores: ArrayLike, sensitivity: f
     abnormal = values[labels == 1]
     if not abnormal.size or not normal_cases.size:
         return None
-    missed = int((1 - sensitivity) * abnormal.size + 1e-9)  # (1 - 0.9) * 10 is just below 1
-    threshold = np.sort(abnormal)[missed]
-    alarms = (values >= threshold) & np.isin(cases, normal_cases)
+    alarms = (values >= threshold_at_sensitivity(abnormal, sensitivity)) & np.isin(cases, normal_cases)
     return float(alarms.sum() / normal_cases.size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.errors import InputError
-from scripts.evaluation.bootstrap import FEWEST_PATIENTS, Statistic, patient_bootstrap
+from scripts.evaluation.bootstrap import Statistic
 from scripts.evaluation.checks import FloatArray, check_finite
 from scripts.evaluation.detection import auroc, average_precision, undefined_reason
+from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.scans import TOP_SLICES, false_alarms_per_scan, scan_table
+from scripts.evaluation.sensitivity import false_alarm_rate
 
 FACT_COLUMNS = ("case", "patient", "level", "label")
 
@@ -40,8 +41,9 @@ def evaluate_slices(
         top_slices: how many of a scan's highest slice scores are averaged to the score of the scan.
 
     Returns:
-        A flat dict per score: ``score``; ``auroc_balanced``, ``ap_balanced``, ``auroc_matched`` (slices)
-        and ``auroc_patient``, ``ap_patient`` (whole scans), each with ``_low`` and ``_high`` ends;
+        A flat dict per score: ``score``; ``auroc_balanced``, ``ap_balanced``, ``auroc_matched``,
+        ``false_alarm_rate`` (share of the normal slices at 95 % sensitivity) and ``auroc_patient``,
+        ``ap_patient`` (whole scans), each with ``_low`` and ``_high`` ends;
         ``false_alarms_per_scan`` (slices per normal scan at 95 % sensitivity); ``patients_test``,
         ``slices_normal``, ``slices_abnormal``; and ``undefined``: for what is None, the reason, or "".
 
@@ -85,16 +87,16 @@ def _evaluate_score(
     known = facts["label"].to_numpy() != -1
     slices, kept = facts[known], values[known]
     labels = slices["label"].to_numpy()
-    bootstrap = partial(patient_bootstrap, samples=samples, seed=seed)
+    bootstrap = make_bootstrap(samples, seed)
     row: dict[str, Any] = {"score": name}
     reasons: dict[str, str] = {}
     for metric, statistic, missing in _slice_statistics(slices, kept):
-        row |= _with_interval(metric, statistic, slices["patient"].to_numpy(), missing, bootstrap, reasons)
+        row |= with_interval(metric, statistic, slices["patient"], bootstrap, reasons, missing)
     row |= _evaluate_scans(facts, values, top_slices, bootstrap, reasons)
     row["patients_test"] = int(slices["patient"].nunique())
     row["slices_normal"] = int((labels == 0).sum())
     row["slices_abnormal"] = int((labels == 1).sum())
-    row["undefined"] = _join_reasons(reasons)
+    row["undefined"] = join_reasons(reasons)
     return row
 
 
@@ -110,11 +112,12 @@ def _slice_statistics(slices: pd.DataFrame, scores: FloatArray) -> list[tuple[st
         ("auroc_balanced", lambda rows: auroc(scores[rows], labels[rows]), missing),
         ("ap_balanced", lambda rows: average_precision(scores[rows], labels[rows], balanced=True), missing),
         ("auroc_matched", matched, missing or "no normal slice at the level of an abnormal one"),
+        ("false_alarm_rate", lambda rows: false_alarm_rate(scores[rows], labels[rows]), missing),
     ]
 
 
 def _evaluate_scans(
-    facts: pd.DataFrame, values: FloatArray, top_slices: int, bootstrap: partial, reasons: dict[str, str]
+    facts: pd.DataFrame, values: FloatArray, top_slices: int, bootstrap: Bootstrap, reasons: dict[str, str]
 ) -> dict[str, Any]:
     scans = scan_table(facts, values, top_slices)
     scans = scans[scans["label"] != -1]
@@ -126,39 +129,13 @@ def _evaluate_scans(
     }
     row: dict[str, Any] = {}
     for metric, statistic in statistics.items():
-        row |= _with_interval(metric, statistic, scans["patient"].to_numpy(), missing, bootstrap, reasons)
+        row |= with_interval(metric, statistic, scans["patient"], bootstrap, reasons, missing)
     row["false_alarms_per_scan"] = false_alarms_per_scan(facts, values)
     if row["false_alarms_per_scan"] is None:
         reasons["false_alarms_per_scan"] = missing or "no abnormal slice"
     return row
 
 
-def _with_interval(
-    metric: str,
-    statistic: Statistic,
-    patients: np.ndarray,
-    missing: str | None,
-    bootstrap: partial,
-    reasons: dict[str, str],
-) -> dict[str, float | None]:
-    value = statistic(np.arange(len(patients)))
-    interval = None if value is None else bootstrap(statistic, patients)
-    if value is None:
-        reasons[metric] = missing or "undefined"
-    elif interval is None:
-        reasons[f"{metric} interval"] = f"fewer than {FEWEST_PATIENTS} patients, or too few with both classes"
-    low, high = interval or (None, None)
-    return {metric: value, f"{metric}_low": low, f"{metric}_high": high}
-
-
 def _name_missing(labels: np.ndarray, unit: str) -> str | None:
     reason = undefined_reason(labels)
     return reason and reason.replace(" one ", f" {unit} ")
-
-
-def _join_reasons(reasons: Mapping[str, str]) -> str:
-    """Write ``{"a": "x", "b": "x", "c": "y"}`` as ``"a, b: x; c: y"``."""
-    metrics_of: dict[str, list[str]] = {}
-    for metric, reason in reasons.items():
-        metrics_of.setdefault(reason, []).append(metric)
-    return "; ".join(f"{', '.join(metrics)}: {reason}" for reason, metrics in metrics_of.items())

@@ -80,9 +80,7 @@ class SpatialAttention(nn.Module):
         """
         normed = self.norm(image)
         tokens = normed.flatten(2).transpose(1, 2)
-        # Not every n-th position: n may be the width, and all of them lie in one column then.
-        positions = tokens.shape[1]
-        chosen = torch.linspace(0, positions - 1, min(queries, positions)).round().long()
+        chosen = spread_positions(tokens.shape[1], queries)
         query = self.attention.input_rearrange(self.attention.to_q(tokens[:, chosen]))
         key = self.attention.input_rearrange(
             self.attention.to_k(self.pool(normed).flatten(2).transpose(1, 2))
@@ -93,3 +91,11 @@ class SpatialAttention(nn.Module):
 def _project(layer: nn.Linear, positions: torch.Tensor) -> torch.Tensor:
     """Apply a linear layer to the channels of ``positions`` (B, C, N)."""
     return torch.baddbmm(layer.bias[:, None], layer.weight.expand(len(positions), -1, -1), positions)
+
+
+def spread_positions(positions: int, count: int) -> torch.Tensor:
+    """Return at most ``count`` of the positions 0 to ``positions - 1``, spread evenly, (N,).
+
+    Not every n-th one: n may be the width of a map, and all of them lie in one column then.
+    """
+    return torch.linspace(0, positions - 1, min(count, positions)).round().long()

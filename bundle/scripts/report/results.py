@@ -21,7 +21,14 @@ TRIVIAL = "trivial"
 KEY = ("dataset", "modality", "configuration", "score", "seed", "split_seed")
 """What makes a row unique. The seeds are left empty where chance plays no part."""
 
-_INTERVALS = ("auroc_balanced", "ap_balanced", "auroc_matched", "auroc_patient", "ap_patient")
+_INTERVALS = (
+    "auroc_balanced",
+    "ap_balanced",
+    "auroc_matched",
+    "auroc_patient",
+    "ap_patient",
+    "false_alarm_rate",
+)
 COLUMNS = (
     *KEY,
     *(metric + end for metric in _INTERVALS for end in ("", "_low", "_high")),

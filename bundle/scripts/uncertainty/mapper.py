@@ -103,9 +103,10 @@ def mapper_of(
     noise: str = NoiseKind.NORMAL,
     score: str = Score.UNCERTAINTY_WEIGHTED,
     region: str = ScoreRegion.FOREGROUND,
+    kind: type[AnomalyMapper] = AnomalyMapper,
 ) -> AnomalyMapper:
     """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training."""
-    mapper = AnomalyMapper(samples, seed, noise, score, region, **network.arguments)
+    mapper = kind(samples, seed, noise, score, region, **network.arguments)
     for name, layer in network.named_children():
         setattr(mapper, name, layer)
     return mapper

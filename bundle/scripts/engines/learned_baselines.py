@@ -1,0 +1,60 @@
+"""Scores of the baselines that learn without a training of their own: components, encoder features."""
+
+from __future__ import annotations
+
+import torch
+
+from scripts.baselines.baseline import Images, Scores
+from scripts.baselines.features import FeatureBaseline, Features, Mahalanobis, NearestNormal
+from scripts.baselines.pca import PrincipalComponents
+from scripts.data.slices import SliceDataset
+from scripts.uncertainty.mapper import AnomalyMapper
+
+PCA = "pca"
+"""Configuration and score of the rows of principal components."""
+
+FEATURES: dict[str, type[FeatureBaseline]] = {
+    "knn, encoder features": NearestNormal,
+    "mahalanobis, encoder features": Mahalanobis,
+}
+
+
+def component_scores(test: SliceDataset, training: SliceDataset) -> dict[str, Scores]:
+    """Return the errors (N,) of reconstructions from the principal components of the training slices."""
+    baseline = PrincipalComponents()
+    baseline.fit(training.images.numpy(), training.facts)
+    return {PCA: baseline.score(test.images.numpy(), test.facts)}
+
+
+def feature_scores(
+    mapper: AnomalyMapper, test: SliceDataset, training: SliceDataset, device: torch.device | str = "cpu"
+) -> dict[str, Scores]:
+    """Return distances (N,) to the training slices in the features of a trained encoder.
+
+    Nothing for a network without one (a U-Net's skip connections leave no place that holds the slice).
+    """
+    if not hasattr(mapper, "encoder"):
+        return {}
+
+    def encode(images: Images) -> Features:
+        return encoder_features(mapper, images, device)
+
+    scores = {}
+    for name, kind in FEATURES.items():
+        baseline = kind(encode)
+        baseline.fit(training.images.numpy(), training.facts)
+        scores[name] = baseline.score(test.images.numpy(), test.facts)
+    return scores
+
+
+def encoder_features(
+    mapper: AnomalyMapper, images: Images, device: torch.device | str = "cpu", batch_size: int = 16
+) -> Features:
+    """Return the encoder's last map averaged over its positions, (N, F), of slices (N, C, H, W)."""
+    mapper = mapper.to(device).eval()
+    with torch.no_grad():
+        parts = [
+            mapper.encoder(batch.to(device)).mean(dim=(2, 3)).float().cpu()
+            for batch in torch.from_numpy(images).split(batch_size)
+        ]
+    return torch.cat(parts).numpy()

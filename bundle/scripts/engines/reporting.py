@@ -1,0 +1,117 @@
+"""The report: every figure of trained runs on a test set, with baselines beside them, on one page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts import __version__
+from scripts.baselines.trivial import trivial_scores
+from scripts.data.slices import SliceDataset
+from scripts.engines.attention_section import attention_section
+from scripts.engines.detection_section import NO_MODEL, NO_NETWORK, detection_section
+from scripts.engines.evaluating import model_scores
+from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
+from scripts.engines.run_sections import run_sections
+from scripts.engines.run_tables import Measured, ReportSettings, Rows
+from scripts.engines.scoring import score_slices
+from scripts.engines.trained_run import TrainedRun
+from scripts.evaluation.slice_report import evaluate_slices
+from scripts.io.provenance import machine_and_commit
+from scripts.report.page import Page, Section, write_page
+from scripts.report.results import TRIVIAL
+
+logger = logging.getLogger(__name__)
+
+SYNTHETIC = "SYNTHETIC phantom data: this page shows that everything runs, not how well."
+
+
+def write_report(
+    runs: Sequence[TrainedRun],
+    test: SliceDataset,
+    training: SliceDataset,
+    folder: str,
+    settings: Mapping[str, Any],
+    about: Mapping[str, Any],
+    synthetic: bool = False,
+    device: torch.device | str = "cpu",
+    amp: bool = False,
+) -> Path:
+    """Measure the runs and write ``report.html``, ``report.json`` and the tables as CSV.
+
+    Args:
+        runs: trained runs, see :func:`scripts.engines.trained_run.load_runs`.
+        test: all brain slices of the test patients.
+        training: training slices; baselines learn from them.
+        folder: where the report goes.
+        settings: arguments of :class:`ReportSettings`.
+        about: what the page says it was measured on, by name.
+        synthetic: the scans are phantoms, and the page says so.
+        device: where the networks run.
+        amp: bfloat16 where it is safe.
+
+    Returns:
+        The path of the page.
+    """
+    chosen = ReportSettings(**settings)
+    rows = _baseline_rows(test, training, chosen)
+    sections: list[Section] = []
+    for run in runs:
+        logger.info("Measuring %s.", run.name)
+        scored = score_slices(run.mapper.to(device), test, device, amp=amp, all_maps=True)
+        scores = model_scores(scored, sorted({*chosen.alphas, run.alpha}))
+        scores |= feature_scores(run.mapper, test, training, device)
+        found = evaluate_slices(test.facts, scores, chosen.bootstrap_samples)
+        rows += [{"run": run.name, "configuration": "model", **row} for row in found]
+        measured = Measured(run, scored, test, chosen)
+        sections += [*run_sections(measured), attention_section(measured, device)]
+    page = Page(
+        "Brain-MRI anomaly detection: evaluation report",
+        {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},
+        [detection_section(rows, runs, sections), *sections],
+        warnings_of(runs, synthetic),
+    )
+    path = write_page(page, folder)
+    logger.info("Report of %d runs in %s.", len(runs), path)
+    return path
+
+
+def _baseline_rows(test: SliceDataset, training: SliceDataset, settings: ReportSettings) -> Rows:
+    """Return the rows of what needs no network: trivial baselines, and principal components."""
+    trivial = trivial_scores(test.images.numpy(), test.facts, training.images.numpy(), training.facts)
+    rows = evaluate_slices(test.facts, trivial, settings.bootstrap_samples)
+    components = evaluate_slices(test.facts, component_scores(test, training), settings.bootstrap_samples)
+    return [
+        *({"run": NO_MODEL, "configuration": TRIVIAL, **row} for row in rows),
+        *({"run": NO_NETWORK, "configuration": PCA, **row} for row in components),
+    ]
+
+
+def _facts(test: SliceDataset, training: SliceDataset, rows: Rows) -> dict[str, Any]:
+    return {
+        "test patients": int(test.facts["patient"].nunique()),
+        "test slices, normal": rows[0]["slices_normal"],
+        "test slices, abnormal": rows[0]["slices_abnormal"],
+        "test slices of unknown label": int((test.facts["label"] == -1).sum()),
+        "training patients of the split": int(training.facts["patient"].nunique()),
+        "training slices, lesion-free": len(training),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def warnings_of(runs: Sequence[TrainedRun], synthetic: bool) -> list[str]:
+    """Return what a reader has to know before believing a figure."""
+    warnings = [SYNTHETIC] if synthetic else []
+    for run in runs:
+        if run.calibration is None:
+            warnings.append(f"{run.name} has no thresholds for these settings: {run.no_calibration}.")
+        if not run.patients_known:
+            warnings.append(
+                f"{run.name} holds no split: whether it was trained on these patients is unknown."
+            )
+    return warnings

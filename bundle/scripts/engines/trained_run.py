@@ -1,0 +1,171 @@
+"""A finished training as its folder describes it: network, weights, thresholds and history."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from scripts.engines.calibration_file import find_calibration
+from scripts.errors import InputError
+from scripts.evaluation.calibration import Calibration
+from scripts.io.digest import file_sha256
+from scripts.io.weights import load_weights
+from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.denoising_unet import UNetBackbone
+from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.scores import Score
+from scripts.uncertainty.unet_mapper import UNetMapper, mapper_class
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Weights ready to be measured, and what is known of them."""
+
+    name: str
+    """Of its folder, unless another one was given."""
+    folder: Path
+    mapper: AnomalyMapper
+    """With the score, draws and region that the run is measured with."""
+    alpha: float
+    """Weight of the squared error in its slice score."""
+    calibration: Calibration | None
+    no_calibration: str
+    """Why there is none for these settings, or ""."""
+    seed: int | None
+    """Of the training, None where the folder does not tell."""
+    patients_known: bool
+    """Whether it is sure that no test patient was trained on."""
+
+    @property
+    def score_name(self) -> str:
+        """What its slice score is called in tables."""
+        if self.mapper.score == Score.SQUARED_ERROR:
+            return self.mapper.score
+        return f"{self.mapper.score}, alpha {self.alpha:g}"
+
+
+def load_runs(
+    folders: Sequence[str] | Mapping[str, str],
+    like: AnomalyMapper,
+    alpha: float,
+    expected: Mapping[str, Any],
+    test_patients: Iterable[str],
+    split_sha256: str,
+    as_calibrated: bool = True,
+) -> list[TrainedRun]:
+    """Load trained runs, each with the network it was trained with.
+
+    Args:
+        folders: output folders of trainings, or folders by the name each is to have.
+        like: has the score, draws and region to measure with where a run has no calibration; and the
+            network of a folder that holds weights without their ``resume.pt``.
+        alpha: weight of the squared error in the slice score where a run has no calibration.
+        expected: settings that the training must have had, by their names in its fingerprint.
+        test_patients: patients that no run may have been trained or chosen on.
+        split_sha256: hash of the split file whose test patients these are.
+        as_calibrated: measure each run with the score, alpha and draws that its thresholds were made for;
+            False measures all with those of ``like``, without thresholds where they differ.
+
+    Raises:
+        InputError: two runs of one name, other data settings, or a test patient among those of a run.
+        ModelError: no weights, or weights of another architecture.
+    """
+    named = (
+        dict(folders)
+        if isinstance(folders, Mapping)
+        else {Path(path).resolve().name: path for path in folders}
+    )
+    if not named or len(named) < len(folders):
+        raise InputError(
+            f"Expected folders of trained runs with different names, got {list(folders)}; "
+            "name them as --runs \"{'first': <folder>, 'second': <folder>}\"."
+        )
+    test = _Test(set(test_patients), split_sha256)
+    return [
+        _load_run(name, Path(path), like, alpha, expected, test, as_calibrated)
+        for name, path in named.items()
+    ]
+
+
+class _Test(NamedTuple):
+    """What runs are measured on."""
+
+    patients: set[str]
+    split_sha256: str
+
+
+def _load_run(
+    name: str,
+    folder: Path,
+    like: AnomalyMapper,
+    alpha: float,
+    expected: Mapping[str, Any],
+    test: _Test,
+    as_calibrated: bool,
+) -> TrainedRun:
+    training = read_settings(folder)
+    _check_data(folder, training, expected)
+    known = _check_patients(folder, training, test)
+    scoring, file = {**like.settings(), "alpha": alpha}, folder / "calibration.json"
+    if as_calibrated and file.is_file():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        scoring = {name: stored.get(name, value) for name, value in scoring.items()}
+    weight = float(scoring.pop("alpha"))
+    mapper = _make_mapper(training, like, scoring)
+    load_weights(mapper, folder / "model.pt")
+    found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight)
+    calibration, reason = (found, "") if isinstance(found, Calibration) else (None, found)
+    return TrainedRun(name, folder, mapper.eval(), weight, calibration, reason, training.get("seed"), known)
+
+
+def _make_mapper(
+    training: Mapping[str, Any], like: AnomalyMapper, scoring: Mapping[str, Any]
+) -> AnomalyMapper:
+    """Return an untrained mapper for the network of a training, that of ``like`` where it is unknown."""
+    if not training:
+        return type(like)(**scoring, **like.arguments)
+    kind = mapper_class(training)
+    names = inspect.signature(UNetBackbone if kind is UNetMapper else VAEBackbone).parameters
+    return kind(**scoring, **{name: training[name] for name in names if name in training})
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings that the weights in a run's folder depend on, {} where it does not hold them."""
+    path = folder / "resume.pt"
+    if not path.is_file():
+        return {}
+    # Mapped into memory: the optimiser's moments beside them are a hundred megabytes.
+    return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"])
+
+
+def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for key, value in expected.items():
+        if settings.get(key, value) != value:
+            raise InputError(
+                f"{folder}: expected a run trained with {key} {value}, found one with {settings[key]}; "
+                f"give --{key} {settings[key]} or leave the run out."
+            )
+
+
+def _check_patients(folder: Path, training: Mapping[str, Any], test: _Test) -> bool:
+    """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
+    if training.get("split") == test.split_sha256:
+        return True
+    path = folder / "split.json"
+    if not path.is_file():
+        return False
+    split = json.loads(path.read_text(encoding="utf-8"))
+    seen = {row["patient"] for part in ("training", "validation") for row in split[part]}
+    shared = sorted(seen & test.patients)
+    if shared:
+        raise InputError(
+            f"{folder}: expected no test patient among those the run was trained or chosen on, found "
+            f"{len(shared)}, {shared[0]} first; give the run's own split with --split_file."
+        )
+    return True

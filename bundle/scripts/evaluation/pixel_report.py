@@ -1,0 +1,78 @@
+"""The pixel-level figures of one map, with intervals over patients, as one row of a table."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.overlap import count_overlap
+from scripts.evaluation.pixel_counts import count_pixels
+from scripts.evaluation.pixel_curves import NO_LESION, best_dice, pixel_average_precision, region_overlap
+
+BINS = 4096
+"""Bins of the resampled figures; their point values are exact."""
+
+_CURVES = {"ap_pixel": pixel_average_precision, "aupro": region_overlap, "dice_oracle": best_dice}
+
+
+def evaluate_pixels(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    foreground: ArrayLike,
+    patients: ArrayLike,
+    threshold: float | None,
+    no_threshold: str = "no threshold from validation slices",
+    bootstrap_samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure how well a map marks lesion pixels, over all foreground pixels of all slices together.
+
+    Args:
+        maps: (N, X, Y), higher is more abnormal.
+        masks: (N, X, Y), nonzero in a lesion.
+        foreground: (N, X, Y), nonzero where a pixel counts.
+        patients: (N,) patient of each slice.
+        threshold: of the validation slices, for Dice; None where there is none.
+        no_threshold: why there is none.
+        bootstrap_samples: resamples of the patients for the 95 % intervals.
+        seed: seed of the resampling.
+
+    Returns:
+        ``ap_pixel``, ``aupro``, ``dice`` (at the threshold) and ``dice_oracle`` (at the best threshold of
+        the test itself), each with ``_low`` and ``_high``; ``pixel_threshold``, ``pixel_prevalence``
+        (what a map without information scores as AP) and ``undefined`` (the reasons, or "").
+    """
+    exact = count_pixels(maps, masks, foreground)
+    bootstrap = make_bootstrap(bootstrap_samples, seed)
+    reasons: dict[str, str] = {}
+    binned = count_pixels(maps, masks, foreground, patients, BINS)
+    row: dict[str, Any] = {}
+    for metric, function in _CURVES.items():
+        statistic = partial(function, binned)
+        row |= with_interval(metric, statistic, binned.patients, bootstrap, reasons, NO_LESION)
+        row[metric] = function(exact)
+    row |= _dice(maps, masks, foreground, patients, threshold, no_threshold, bootstrap, reasons)
+    lesion, normal = exact.lesion.sum(), exact.normal.sum()
+    row["pixel_threshold"], row["pixel_prevalence"] = threshold, float(lesion / (lesion + normal))
+    return row | {"undefined": join_reasons(reasons)}
+
+
+def _dice(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    foreground: ArrayLike,
+    patients: ArrayLike,
+    threshold: float | None,
+    no_threshold: str,
+    bootstrap: Bootstrap,
+    reasons: dict[str, str],
+) -> dict[str, float | None]:
+    if threshold is None:
+        reasons["dice"] = no_threshold
+        return {"dice": None, "dice_low": None, "dice_high": None}
+    overlap = count_overlap(maps, masks, foreground, patients, threshold)
+    return with_interval("dice", overlap.dice, np.asarray(overlap.patients), bootstrap, reasons, NO_LESION)

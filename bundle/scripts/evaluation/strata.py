@@ -1,0 +1,102 @@
+"""Detection by lesion size: how small a lesion may be and still be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from scripts.errors import InputError
+from scripts.evaluation.checks import check_labelled
+from scripts.evaluation.detection import auroc
+from scripts.evaluation.intervals import join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.matched import matched_auroc
+
+EDGES_MM2 = (50.0, 300.0, 900.0, 2500.0)
+"""Lower ends of the strata, mm^2 of lesion in the slice; the last one is open above."""
+
+
+def lesion_strata(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    levels: ArrayLike,
+    areas: ArrayLike,
+    patients: ArrayLike,
+    threshold: float | None,
+    edges: Sequence[float] = EDGES_MM2,
+    bootstrap_samples: int = 1000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Compare the abnormal slices of each stratum with all normal slices.
+
+    Args:
+        scores: (N,) finite slice scores, higher is more abnormal.
+        labels: (N,) 0 normal, 1 abnormal.
+        levels: (N,) 0 to 1.
+        areas: (N,) lesion area of the slice, mm^2; not looked at for normal slices.
+        patients: (N,) patient of each slice.
+        threshold: slice threshold of the validation slices; None where there is none.
+        edges: rising lower ends of the strata, mm^2.
+        bootstrap_samples: resamples of the patients for the 95 % intervals.
+        seed: seed of the resampling.
+
+    Returns:
+        For each stratum ``area_low``, ``area_high`` (None for the last), ``slices_abnormal``,
+        ``patients``, ``auroc`` and ``auroc_matched`` with ``_low`` and ``_high``, ``sensitivity`` (share
+        above the threshold) and ``undefined``.
+
+    Raises:
+        InputError: lengths differ, ``edges`` do not rise, a score is not finite, or a label is neither 0
+            nor 1.
+    """
+    values, classes = check_labelled(scores, labels)
+    places, sizes = np.asarray(levels, dtype=np.float64), np.asarray(areas, dtype=np.float64)
+    people = np.asarray(patients)
+    if not values.shape == places.shape == sizes.shape == people.shape:
+        raise InputError(
+            f"Expected a level, an area and a patient per score, got {values.size} scores, {places.size} "
+            f"levels, {sizes.size} areas and {people.size} patients."
+        )
+    ends = [*(float(edge) for edge in edges), np.inf]
+    if any(low >= high for low, high in pairwise(ends)):
+        raise InputError(f"Expected rising lesion areas as edges of strata, got {list(edges)}.")
+    rows = []
+    for low, high in pairwise(ends):
+        member = (classes == 1) & (sizes >= low) & (sizes < high)
+        part = member | (classes == 0)
+        row = _stratum(values, classes, places, people, np.flatnonzero(part), (bootstrap_samples, seed))
+        sensitivity = (
+            None if threshold is None or not member.any() else float((values[member] > threshold).mean())
+        )
+        rows.append(
+            {
+                "area_low": low,
+                "area_high": None if np.isinf(high) else high,
+                "slices_abnormal": int(member.sum()),
+                "patients": np.unique(people[member]).size,
+                **row,
+                "sensitivity": sensitivity,
+            }
+        )
+    return rows
+
+
+def _stratum(
+    values: NDArray, classes: NDArray, places: NDArray, people: NDArray, part: NDArray, draws: tuple[int, int]
+) -> dict[str, Any]:
+    bootstrap, reasons = make_bootstrap(*draws), dict[str, str]()
+    values, classes, places, people = values[part], classes[part], places[part], people[part]
+
+    def plain(rows: NDArray[np.intp]) -> float | None:
+        return auroc(values[rows], classes[rows])
+
+    def matched(rows: NDArray[np.intp]) -> float | None:
+        return matched_auroc(values[rows], classes[rows], places[rows])
+
+    missing = "no slice of this size" if not (classes == 1).any() else "no normal slice to compare with"
+    row = with_interval("auroc", plain, people, bootstrap, reasons, missing)
+    row |= with_interval("auroc_matched", matched, people, bootstrap, reasons, missing)
+    return {**row, "undefined": join_reasons(reasons)}
