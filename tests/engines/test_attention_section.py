@@ -69,7 +69,8 @@ def test_a_head_that_looks_at_boundaries_is_found_and_an_even_one_is_indifferent
     assert both["boundary_ratio"] == pytest.approx((1 + there["boundary_ratio"]) / 2)
     assert (both["layer"], both["head"], everything["layer"]) == ("made up", "all", "all")
     assert (even["entropy_normal"], there["entropy_abnormal"]) == pytest.approx((1.0, 0.3))
-    assert boundary_answer([everything]).endswith("Does a lesion's boundary draw attention? More.")
+    size = f"{everything['boundary_to_mirrored'] - 1:.0%}"
+    assert boundary_answer([everything]).endswith(f"Does a lesion's boundary draw attention? {size} more.")
 
 
 def test_section_has_a_row_for_each_head_and_pictures_of_both_classes(measured) -> None:

@@ -132,11 +132,13 @@ def boundary_answer(rows: Rows) -> str:
     if row["boundary_to_mirrored"] is None or row["boundary_to_mirrored_low"] is None:
         return f"{text}; no interval exists ({row['undefined'] or 'no place to compare with'})."
     low, high = row["boundary_to_mirrored_low"], row["boundary_to_mirrored_high"]
-    verdict = "more" if low > 1 else "less" if high < 1 else "no difference seen"
+    # With its size: an interval beside 1 may still be an effect too small to matter.
+    size = f"{abs(row['boundary_to_mirrored'] - 1):.0%}"
+    verdict = f"{size} more" if low > 1 else f"{size} less" if high < 1 else "no difference seen"
     text += (
         f", and {row['boundary_to_mirrored']:.2f} times ({low:.2f} to {high:.2f}) what the same place on the"
     )
-    answer = f"Does a lesion's boundary draw attention? {verdict.capitalize()}."
+    answer = f"Does a lesion's boundary draw attention? {verdict[0].upper()}{verdict[1:]}."
     return f"{text} other side of the head gets. {answer}"
 
 
