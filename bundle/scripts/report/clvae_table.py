@@ -23,10 +23,10 @@ SUMMARY_SCORES = {
 """The score that the paper gives a model; other configurations of the CL-VAE are shown by ``combined``."""
 
 NOTES = """\
-AUROC of every class held out in turn, on anomalies it never saw in training, choosing or stopping; the mean
-is over the ten classes. A single model's figures are means over its seeds, ± is the standard deviation of
+AUROC of every class held out in turn, which neither training nor stopping has seen; the mean is over the ten
+classes. A single model's figures are means over its seeds, ± is the standard deviation of
 their means. `chosen` takes for each class the configuration and score that were best when another class
-stood in for it. Seconds are of training, an ensemble's members together; milliseconds are of scoring one
+stood in for it: the only row that is also free of choosing by the anomalies. Seconds are of training, an ensemble's members together; milliseconds are of scoring one
 image."""
 
 Lines = dict[tuple[str, ...], list[Row]]
