@@ -24,10 +24,10 @@ SUMMARY_SCORES = {
 
 NOTES = """\
 AUROC of every class held out in turn, which neither training nor stopping has seen; the mean is over the ten
-classes. A single model's figures are means over its seeds, ± is the standard deviation of
-their means. `chosen` takes for each class the configuration and score that were best when another class
-stood in for it: the only row that is also free of choosing by the anomalies. Seconds are of training, an ensemble's members together; milliseconds are of scoring one
-image."""
+classes. A single model's figures are means over its seeds, ± is the standard deviation of their means.
+`chosen` takes for each class the configuration and score that were best when another class stood in for it:
+the only row that is also free of choosing by the anomalies. Seconds are of training, an ensemble's members
+together; milliseconds are of scoring one image."""
 
 Lines = dict[tuple[str, ...], list[Row]]
 
