@@ -57,11 +57,16 @@ def test_members_that_are_done_are_kept_and_further_ones_added(
 
 
 def test_another_setting_does_not_continue_an_ensemble(
-    commands: WarmCommands, trained: tuple[Path, Ended]
+    commands: WarmCommands, trained: tuple[Path, Ended], tmp_path: Path
 ) -> None:
-    ended = commands.run("run", "training", *TRAINING, "--epochs=3", f"--output_dir={trained[0]}")
-    assert ended.code == 2
-    assert "give another --output_dir" in ended.error
+    images, labels = load_digits().images.astype(np.uint8), load_digits().target
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "other.npz", **arrays)
+    other_set = ("--epochs=2", "--dataset=other", f"--data_file={tmp_path / 'other.npz'}")
+    for options in (("--epochs=3",), ("--epochs=2", "--split_seed=1"), other_set):
+        ended = commands.run("run", "training", *TRAINING, *options, f"--output_dir={trained[0]}")
+        assert ended.code == 2, options
+        assert "give another --output_dir" in ended.error
 
 
 def test_evaluation_with_another_merge(
@@ -76,7 +81,7 @@ def test_evaluation_with_another_merge(
     assert metrics["auroc"]["reconstruction_error"] == first["auroc"]["reconstruction_error"]
     wrong = commands.run("run", "evaluating", *EVALUATION, *options, "--anomaly=class:1")
     assert wrong.code == 2
-    assert "expected an ensemble trained for class 1, found one for class 0" in wrong.error
+    assert "expected an ensemble trained for digits, class 1, found one for digits, class 0" in wrong.error
 
 
 def test_own_images_are_scored_from_a_folder_and_from_a_file_alike(

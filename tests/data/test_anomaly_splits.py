@@ -74,7 +74,7 @@ def same(first: AnomalySplit, second: AnomalySplit) -> bool:
 def test_the_published_protocol_has_all_images_of_the_class_and_as_many_inliers(numbered, held_out):
     split = held_out_class(numbered, held_out, "published", seed=1)
     check(split, {held_out})
-    assert split.name == f"class {held_out}"
+    assert split.name == f"numbered, class {held_out}"
     assert split.classes == tuple(label for label in range(10) if label != held_out)
     anomalies = split.test_images[split.test_anomalous]
     assert Counter(key[1] for key in keys(anomalies)) == {0: TRAIN, 1: TEST}
@@ -107,13 +107,13 @@ def test_an_open_set_has_six_known_and_four_unknown_classes(numbered, draw):
     split = open_set(numbered, draw)
     unknown = set(range(10)) - set(split.classes)
     assert (len(split.classes), len(unknown)) == (6, 4)
-    assert split.name == "unknown " + "-".join(str(label) for label in sorted(unknown))
+    assert split.name == "numbered, unknown " + "-".join(str(label) for label in sorted(unknown))
     check(split, unknown)
     assert sorted(keys(split.test_images)) == sorted(keys(numbered.test_images))
 
 
 def test_the_usual_five_draws_differ_and_stay(numbered):
-    names = [open_set(numbered, draw).name for draw in range(5)]
+    names = [open_set(numbered, draw).name.removeprefix("numbered, ") for draw in range(5)]
     assert names == [
         "unknown 0-1-8-9",
         "unknown 3-5-6-9",
@@ -126,7 +126,7 @@ def test_the_usual_five_draws_differ_and_stay(numbered):
 def test_another_set_brings_its_test_images(numbered):
     other = dataclasses.replace(make_set((0, 1), test=5), name="other")
     split = other_set(numbered, other)
-    assert (split.name, split.classes) == ("set other", numbered.classes)
+    assert (split.name, split.classes) == ("numbered, set other", numbered.classes)
     assert np.array_equal(split.test_images[~split.test_anomalous], numbered.test_images)
     assert np.array_equal(split.test_images[split.test_anomalous], other.test_images)
     assert np.array_equal(split.test_labels[:120], numbered.test_labels)
@@ -143,7 +143,7 @@ def test_another_set_of_another_shape_is_refused(numbered, shape):
 def test_corrupted_copies_stand_against_the_same_images():
     digits = load_image_set("digits")
     split = corrupted(digits, "noise", 2, seed=4)
-    assert split.name == "noise 2"
+    assert split.name == "digits, noise 2"
     assert np.array_equal(split.test_images[:450], digits.test_images)
     assert np.array_equal(split.test_images[450:], corrupt(digits.test_images, "noise", 2, seed=4))
     assert np.array_equal(split.test_labels[:450], digits.test_labels)
@@ -226,11 +226,12 @@ def test_as_coded_trains_on_all_inliers_and_stops_by_those_of_the_test(numbered)
     inliers = published.test_images[~published.test_anomalous]
     assert np.array_equal(coded.validation_images, inliers)
     assert (coded.validation_labels >= 0).all()
+    assert coded.name == f"{published.name}, stopped by test images"
 
 
 def test_a_stand_in_uses_neither_a_test_image_nor_the_class_held_out(numbered):
     split = stand_in(numbered, 3, 5, seed=1)
-    assert (split.name, split.classes) == ("class 5 for 3", (0, 1, 2, 4, 6, 7, 8, 9))
+    assert (split.name, split.classes) == ("numbered, class 5 for 3", (0, 1, 2, 4, 6, 7, 8, 9))
     train, validation, test = map(keys, (split.train_images, split.validation_images, split.test_images))
     assert len(set(train) | set(validation) | set(test)) == len(train) + len(validation) + len(test)
     assert all(part == 0 for _, part, _ in train + validation + test)

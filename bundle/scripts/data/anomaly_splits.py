@@ -46,7 +46,7 @@ class AnomalySplit:
     """One anomaly detection problem. Images are uint8 (N, C, H, W), labels (N,) index into ``classes``."""
 
     name: str
-    """What the anomaly is, in words: ``class 3``, ``unknown 1-4-6-8``, ``set cifar10``, ``blur 2``."""
+    """Image set and anomaly, in words: ``mnist, class 3``, ``digits, unknown 1-4-6-8``, ``mnist, blur 2``."""
     classes: tuple[int, ...]
     """Inlier classes by their label in the image set, ascending."""
     train_images: Images
@@ -251,7 +251,7 @@ def _make(
     test_labels = np.full(len(inliers) + len(anomalies), ANOMALY, dtype=np.int64)
     test_labels[: len(inliers)] = np.searchsorted(classes, image_set.test_labels[inliers])
     return AnomalySplit(
-        name=name,
+        name=f"{image_set.name}, {name}",
         classes=classes,
         train_images=image_set.train_images[train],
         train_labels=np.searchsorted(classes, image_set.train_labels[train]),
@@ -266,6 +266,7 @@ def _stop_by_test(split: AnomalySplit) -> AnomalySplit:
     inlier = ~split.test_anomalous
     return replace(
         split,
+        name=f"{split.name}, stopped by test images",
         train_images=np.concatenate((split.train_images, split.validation_images)),
         train_labels=np.concatenate((split.train_labels, split.validation_labels)),
         validation_images=split.test_images[inlier],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +79,7 @@ def _inputs_of(layers: dict[str, SpatialAttention]) -> Iterator[dict[str, torch.
     """Collect what goes into each layer while the block runs."""
     inputs: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:  # noqa: ANN401 - a hook of PyTorch
+    def keep(name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
         def hook(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
             inputs[name] = given[0]
 

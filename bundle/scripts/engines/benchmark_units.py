@@ -167,7 +167,7 @@ def _train_and_score(unit: Unit, split: AnomalySplit, settings: object) -> UnitR
     return UnitResult(split.test_anomalous.astype(np.int64), scores, evidence, facts)
 
 
-def _check_settings(path: Path, stored: Any, settings: Any) -> None:  # noqa: ANN401 - JSON
+def _check_settings(path: Path, stored: object, settings: object) -> None:
     if stored != json.loads(json.dumps(settings)):
         raise InputError(
             f"{path}: expected a unit with the settings {json.dumps(settings)}, found one with "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.engines.run_tables import Rows
@@ -75,7 +75,7 @@ def summary_rows(rows: Rows, runs: Sequence[TrainedRun], sections: Sequence[Sect
     return [*own, *(dict(row) for row in rows if row["run"] in (NO_MODEL, NO_NETWORK))]
 
 
-def _join(row: dict[str, Any], pixels: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of a table
+def _join(row: Mapping[str, Any], pixels: Mapping[str, Any]) -> dict[str, Any]:
     reasons = [one["undefined"] for one in (row, pixels) if one["undefined"]]
     return {**pixels, **row, "undefined": "; ".join(reasons)}
 

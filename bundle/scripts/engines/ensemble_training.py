@@ -22,7 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def train_ensemble(
-    make: Callable[..., CLVAEDetector], split: AnomalySplit, folder: str, members: int = 1, seed: int = 0
+    make: Callable[..., CLVAEDetector],
+    split: AnomalySplit,
+    folder: str,
+    members: int = 1,
+    seed: int = 0,
+    split_seed: int = 0,
 ) -> None:
     """Train members with the seeds ``seed`` ... ``seed + members - 1``; those that are done are kept.
 
@@ -32,11 +37,14 @@ def train_ensemble(
         folder: gets ``member_<seed>.pt`` and ``member_<seed>.csv``, losses and seconds of every epoch.
         members: how many.
         seed: of the first one.
+        split_seed: that ``split`` was drawn with.
 
     Raises:
         InputError: the folder has a member that was trained with other settings or on another split.
     """
-    settings = json.loads(json.dumps({"settings": describe(make), "split": split.name}))
+    settings = json.loads(
+        json.dumps({"settings": describe(make), "split": split.name, "split_seed": split_seed})
+    )
     _check_settings(Path(folder) / "training.json", settings)
     for number in range(seed, seed + members):
         path = member_path(folder, number)

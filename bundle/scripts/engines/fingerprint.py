@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import is_dataclass
-from typing import Any
 
 
-def describe(thing: object) -> Any:  # noqa: ANN401 - JSON holds anything
+def describe(thing: object) -> object:
     """Return plain values, for JSON, of a factory (``_mode_: callable``) with everything it hands on."""
     if isinstance(thing, functools.partial):
         arguments = {key: describe(one) for key, one in thing.keywords.items()}

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from scripts.networks.convolution_relu import ConvolutionReLU
-from scripts.networks.sphere import sphere_points
+from scripts.networks.sphere import Points, sphere_points
 from scripts.options import Option
 
 Stack = Sequence[tuple[int, int]]
@@ -163,7 +163,8 @@ def shuffled_order(classes: int, seed: int) -> list[int]:
     return torch.randperm(classes, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def _centres(arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - NumPy array, (classes or 1, latent)
+def _centres(arguments: dict[str, Any]) -> Points:
+    """Return the centres (classes, or 1 with a single prior; latent)."""
     if arguments["prior"] == Prior.STANDARD:
         return 0 * sphere_points(1, arguments["latent_size"])
     classes, order = arguments["classes"], arguments["order"]
