@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from scripts.networks.attention import SpatialAttention
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import Draws, VAEMapper
 
 
 class PlainAttention(nn.Module):
@@ -48,7 +48,7 @@ class PlainAttention(nn.Module):
 class PlainPaper(nn.Module):
     """Maps (B, C, H, W) to (B, 4 + C, H, W) as ``mapper`` does, the slow way. ``mapper`` is not changed."""
 
-    def __init__(self, mapper: AnomalyMapper) -> None:
+    def __init__(self, mapper: VAEMapper) -> None:
         super().__init__()
         self.mapper = copy.deepcopy(mapper).eval()
         for layers in (self.mapper.encoder, self.mapper.decoder):
@@ -67,7 +67,11 @@ class PlainPaper(nn.Module):
             mean, log_variance = self.mapper.decode(latent_mean + torch.exp(0.5 * latent_log_variance) * draw)
             means.append(mean)
             log_variances.append(log_variance)
-        return self.mapper.to_maps(image, torch.stack(means), torch.stack(log_variances))
+        nothing = image.new_zeros((0, *image[:, :1].shape))
+        draws = Draws(
+            latent_mean, latent_log_variance, torch.stack(means), torch.stack(log_variances), nothing
+        )
+        return self.mapper.to_maps(image, draws)
 
 
 def _conv(linear: nn.Linear) -> nn.Conv2d:

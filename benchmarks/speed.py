@@ -13,7 +13,7 @@ from tqdm import tqdm
 from benchmarks.heads import normalised_slices
 from benchmarks.plain_paper import PlainPaper
 from scripts.engines.precision import has_fast_bfloat16
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer
 
 PLAIN = "plain"
@@ -42,11 +42,11 @@ class Variant:
         return statistics.median(self.seconds[1:] or self.seconds)
 
 
-def make_mapper(key_grid: int | None, seed: int = 0) -> AnomalyMapper:
+def make_mapper(key_grid: int | None, seed: int = 0) -> VAEMapper:
     """Return a mapper with random weights, the same for every ``key_grid``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        mapper = AnomalyMapper(key_grid=key_grid)
+        mapper = VAEMapper(key_grid=key_grid)
         # As built, this head is constant; the maps must depend on all of the network.
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.02)
     return mapper.eval()
@@ -102,7 +102,7 @@ def relative_errors(reference: torch.Tensor, output: torch.Tensor) -> dict[str, 
     return dict(zip(MAPS, (difference / size).tolist(), strict=True))
 
 
-def _inference(mapper: AnomalyMapper, inferer: BrainSliceInferer) -> Callable[[torch.Tensor], torch.Tensor]:
+def _inference(mapper: VAEMapper, inferer: BrainSliceInferer) -> Callable[[torch.Tensor], torch.Tensor]:
     def compute(slices: torch.Tensor) -> torch.Tensor:
         volume = slices.permute(1, 2, 3, 0)[None]
         return inferer(volume, mapper)[0].permute(3, 0, 1, 2)

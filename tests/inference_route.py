@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scripts import BUNDLE_ROOT
 from scripts.evaluation.calibration import calibrate
 from scripts.io.results import ScanResult, file_sha256, read_result, result_path
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 
 NETWORK: dict[str, Any] = {
     "latent_size": 16,
@@ -37,7 +37,7 @@ def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Pa
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        mapper = AnomalyMapper(**NETWORK)
+        mapper = VAEMapper(**NETWORK)
         # As created, all pixels have one variance: a test could not tell them apart. Not larger: means far
         # outside of [0, 1], which no trained network gives, lose digits in the squared error.
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from scripts.networks.bayesian_vae import BayesianVAE
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.networks.lesion_unet import LesionUNet
+from scripts.uncertainty.lesion_mapper import LesionMapper
+from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
 
 SMALL: dict[str, Any] = {
     "image_size": 32,
@@ -31,8 +33,27 @@ def small_vae(seed: int = 0, **arguments: Any) -> BayesianVAE:
 
 def small_mapper(weights_seed: int = 0, **arguments: Any) -> AnomalyMapper:
     """Return the same network as a mapper; ``arguments`` of both."""
-    mapper = AnomalyMapper(**SMALL | arguments)
+    mapper = VAEMapper(**SMALL | arguments)
     mapper.load_state_dict(small_vae(weights_seed, **mapper.arguments).state_dict())
+    return mapper.eval()
+
+
+SMALL_LESION: dict[str, Any] = {"image_size": 32, "widths": (8, 16), "heads": 2, "drop_rate": 0.3}
+
+
+def small_lesion_unet(seed: int = 0, **arguments: Any) -> LesionUNet:
+    """Return a lesion U-Net for 32 x 32 slices, in evaluation mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = LesionUNet(**SMALL_LESION | arguments)
+        torch.nn.init.normal_(network.heads.weight, std=0.3)
+    return network.eval()
+
+
+def small_lesion_mapper(weights_seed: int = 0, **arguments: Any) -> LesionMapper:
+    """Return the same network as a mapper; ``arguments`` of both."""
+    mapper = LesionMapper(**{"score": "lesion", "pooling": "peak"} | SMALL_LESION | arguments)
+    mapper.load_state_dict(small_lesion_unet(weights_seed, **mapper.arguments).state_dict())
     return mapper.eval()
 
 

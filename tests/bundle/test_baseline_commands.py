@@ -1,4 +1,4 @@
-"""Baselines that are trained: the same commands, splits and report as the Bayesian VAE."""
+"""Other networks that are trained: the same commands, splits and report as the Bayesian VAE."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ BASELINES = {
     "baseline_autoencoder": (),
     "baseline_aeu": (),
     "baseline_denoising": ("--unet_channels=[8,8,8,8,8,8]",),
+    "lesion": ("--widths=[8,8]", "--attention_heads=2"),
 }
 REPORT = "['configs/train.yaml','configs/report.yaml']"
 # What a baseline's own config sets is not to be set again.
@@ -69,7 +70,7 @@ def test_report_measures_all_of_them_with_their_own_networks(
     for name in ("baseline_autoencoder", "baseline_aeu", "baseline_denoising"):
         epistemic = [row["epistemic"] for row in tables["slices"] if row["run"] == name]
         assert max(epistemic) < 1e-6, name
-    assert {row["run"] for row in tables["attention"]} == {"bayesian"}
+    assert {row["run"] for row in tables["attention"]} == {"bayesian", "lesion"}
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.data import load_net_with_metadata
 
-from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper
+from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper, VAEMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands, finish, start_plain
 from tests.bundle.conftest import TINY_NETWORK
 
@@ -31,7 +31,7 @@ def network() -> AnomalyMapper:
     """The network of the configs with random weights, which show every pixel its own variance."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mapper = AnomalyMapper(encoder_attention=[2, 4], decoder_attention=[1, 3], key_grid=8)
+        mapper = VAEMapper(encoder_attention=[2, 4], decoder_attention=[1, 3], key_grid=8)
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
         torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
     return mapper.eval()
@@ -132,7 +132,7 @@ def test_torchscript_equals_the_eager_network_and_carries_its_configs(
     )
     assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == len(CHANNELS)
     config = json.loads(extra["inference.json"])
-    assert config["network_def"]["_target_"] == "scripts.uncertainty.mapper.AnomalyMapper"
+    assert config["network_def"]["_target_"] == "scripts.uncertainty.mapper.VAEMapper"
     for batch in (1, 3):
         image = slices(batch)
         with torch.no_grad():

@@ -17,7 +17,7 @@ import torch
 
 from scripts.io.atomic import write_json
 from scripts.io.digest import file_sha256
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands
 from tests.bundle.conftest import TINY_NETWORK
 from tests.inference_route import NETWORK
@@ -202,7 +202,7 @@ def test_no_thresholds_no_mask_but_the_reason(
 def test_weights_that_do_not_fit_are_refused_before_any_scan_is_read(infer: Infer, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
-    torch.save(AnomalyMapper(**NETWORK | {"latent_size": 8}).state_dict(), model / "model.pt")
+    torch.save(VAEMapper(**NETWORK | {"latent_size": 8}).state_dict(), model / "model.pt")
     # The scans are not there, and nobody has looked.
     ended = infer(tmp_path / "nowhere", tmp_path / "maps", model=model)
     assert ended.code == 5

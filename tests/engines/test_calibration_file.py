@@ -9,7 +9,7 @@ import pytest
 from scripts.engines.calibration_file import find_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 from tests.inference_route import NETWORK, make_model
 
 
@@ -23,7 +23,7 @@ def find(
 ) -> Calibration | str:
     path = folder / "calibration.json"
     stored = json.loads(path.read_text())["weights_sha256"] if path.exists() else ""
-    return find_calibration(str(path), weights or stored, AnomalyMapper(**NETWORK | network), alpha)
+    return find_calibration(str(path), weights or stored, VAEMapper(**NETWORK | network), alpha)
 
 
 def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None:
@@ -62,7 +62,7 @@ def test_damaged_file_is_an_error(model: Path, tmp_path: Path, damage: bytes) ->
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / "calibration.json").write_bytes(damage)
     with pytest.raises(InputError, match="calibration.json: expected a calibration"):
-        find_calibration(str(tmp_path / "model" / "calibration.json"), "", AnomalyMapper(**NETWORK), 0.5)
+        find_calibration(str(tmp_path / "model" / "calibration.json"), "", VAEMapper(**NETWORK), 0.5)
 
 
 @pytest.mark.parametrize("value", [None, "1.5", True, float("nan"), float("inf")])

@@ -13,7 +13,7 @@ from scripts.engines.collapse_monitor import CollapseMonitor, warnings_of
 from scripts.engines.history import History
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.bayesian_vae import BayesianVAE
-from scripts.uncertainty.mapper import mapper_of
+from scripts.uncertainty.mappers import mapper_of
 from tests.engines.toys import toy_evaluator, toy_images, toy_network, toy_run, toy_slices
 
 

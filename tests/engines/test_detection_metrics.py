@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from scripts.engines.detection_metrics import PixelAveragePrecision, SliceFalseAlarmRate, SliceMatchedAUROC
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.sensitivity import false_alarm_rate
-from scripts.uncertainty.mapper import mapper_of
+from scripts.uncertainty.mappers import mapper_of
 from tests.engines.toys import toy_evaluator, toy_images, toy_network, toy_slices
 
 COUNT = 40

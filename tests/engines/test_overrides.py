@@ -55,6 +55,13 @@ def test_key_that_nothing_reads_is_refused_with_the_closest(key: str, closest: s
         read("train.yaml", **{key: 1})
 
 
+def test_an_override_file_may_name_a_new_component_of_a_mapping() -> None:
+    """The files named are those every run has; a further one brings its own metric."""
+    made = workflow("train.yaml", "lesion.yaml", "evaluate.yaml")
+    read_overrides("train.yaml", "evaluate.yaml", workflow=made)
+    assert set(made.parser.get()["validate"]["key_metric"]) == {"val_ap_pixel"}
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_networks import small_lesion_mapper
 from torch.utils.data import Dataset
 
 from scripts.engines.evaluating import model_scores
 from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, score_slices
 from scripts.errors import ModelError
-from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import Score, slice_score
+from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
+from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, masked_mean, peak, slice_score
 from tests.engines.toys import toy_images, toy_network
 
 
@@ -40,7 +41,7 @@ def slices() -> Slices:
 @pytest.fixture(scope="module")
 def mapper() -> AnomalyMapper:
     network = toy_network(seed=2)
-    made = AnomalyMapper(3, score="nll", **network.arguments)
+    made = VAEMapper(3, score="nll", **network.arguments)
     made.load_state_dict(network.state_dict())
     return made.eval()
 
@@ -76,7 +77,9 @@ def test_all_maps_are_kept_only_when_asked_for(
 
 def test_table_keeps_order_and_facts(scored: ScoredSlices, slices: Slices) -> None:
     assert list(scored.table["slice"]) == list(range(10, 17))
-    assert list(scored.table.columns) == [*slices.facts.columns, *MEASURES]
+    pooled = [f"{pooling}_{score}" for score in RECONSTRUCTION_SCORES for pooling in Pooling]
+    assert set(scored.table.columns) == {*slices.facts.columns, *MEASURES, *pooled}
+    assert list(scored.table.columns[:2]) == list(slices.facts.columns)
     assert list(slices.facts.columns) == ["case", "slice"]
 
 
@@ -107,8 +110,21 @@ def test_evaluation_reports_every_score_at_every_alpha_once(scored: ScoredSlices
         "epistemic",
         "aleatoric",
     ]
-    for score in Score:
+    for score in RECONSTRUCTION_SCORES:
         if score is not Score.SQUARED_ERROR:
             np.testing.assert_allclose(
                 scores[f"{score}, alpha 0.5"], (scores[f"{score}, alpha 0"] + scores["squared_error"]) / 2
             )
+
+
+def test_a_network_that_says_lesion_has_two_scores_more(slices: Slices) -> None:
+    found = score_slices(small_lesion_mapper(), slices, batch_size=4)
+    scores = model_scores(found, [0.0], "peak")
+    assert set(scores) - set(model_scores(found, [0.0])) == {
+        f"{score}, peak" for score in RECONSTRUCTION_SCORES
+    }
+    with torch.no_grad():
+        anomaly = small_lesion_mapper()(slices.images)[:, 1:2]
+    inside = slices.images > 0
+    np.testing.assert_allclose(scores["lesion, peak"], peak(anomaly, inside).numpy(), rtol=1e-4)
+    np.testing.assert_allclose(scores["lesion, alpha 0"], masked_mean(anomaly, inside).numpy(), rtol=1e-4)

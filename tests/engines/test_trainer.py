@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 
-from scripts.engines.trainer import VAETrainer
+from scripts.engines.trainer import DrawTrainer
 from scripts.errors import ModelError
 from tests.engines.toys import ToyRun, toy_network, toy_run
 
@@ -41,11 +41,11 @@ def test_a_step_is_the_gradient_of_the_loss_at_the_given_beta() -> None:
     image = next(iter(run.trainer.data_loader))["image"]
     torch.manual_seed(5)
     noise = torch.randn(len(image), run.network.latent_size)
-    expected = run.loss(run.network(image, noise), image)
+    expected = run.loss(run.network(image, noise), {"image": image})
     gradients = torch.autograd.grad(expected, list(run.network.parameters()))
     expected = expected.detach()
     norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients]))
-    scale = min(1.0, VAETrainer.gradient_clip / float(norm))
+    scale = min(1.0, DrawTrainer.gradient_clip / float(norm))
     wanted = [
         value.detach() - 0.01 * scale * gradient
         for value, gradient in zip(run.network.parameters(), gradients, strict=True)
@@ -60,7 +60,7 @@ def test_a_step_is_the_gradient_of_the_loss_at_the_given_beta() -> None:
 
 
 def test_gradients_are_clipped_by_norm(monkeypatch) -> None:
-    monkeypatch.setattr(VAETrainer, "gradient_clip", 1e-3)
+    monkeypatch.setattr(DrawTrainer, "gradient_clip", 1e-3)
     run = toy_run(epochs=1)
     norms: list[float] = []
 

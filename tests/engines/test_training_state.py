@@ -16,7 +16,7 @@ from scripts.engines.schedules import EarlyStopping, EpochSeeds
 from scripts.engines.training_state import TrainingState
 from scripts.errors import InputError
 from scripts.io.weights import load_weights
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 from tests.engines.toys import ToyRun, toy_network, toy_run
 
 
@@ -167,7 +167,7 @@ def test_best_epoch_of_before_outlives_a_worse_continuation(tmp_path) -> None:
 
 
 def test_model_is_a_plain_state_dict_that_the_mapper_loads(whole) -> None:
-    mapper = AnomalyMapper(2, **toy_network().arguments)
+    mapper = VAEMapper(2, **toy_network().arguments)
     load_weights(mapper, str(whole / "model.pt"))
     assert same(mapper.state_dict(), load(whole / "model.pt"))
 

@@ -12,10 +12,11 @@ from monai.handlers import ValidationHandler
 
 from scripts.data.slices import SliceLabel
 from scripts.engines.metrics import NormalELBO, SliceAUROC, SliceAveragePrecision
-from scripts.engines.trainer import VAEEvaluator, VAETrainer
+from scripts.engines.trainer import DrawEvaluator, DrawTrainer
 from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.objectives.elbo import NegativeELBO
-from scripts.uncertainty.mapper import AnomalyMapper, mapper_of
+from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mappers import mapper_of
 
 SIZE = 32
 
@@ -60,15 +61,15 @@ class ToyRun:
     network: BayesianVAE
     loss: NegativeELBO
     optimizer: torch.optim.Optimizer
-    evaluator: VAEEvaluator
-    trainer: VAETrainer
+    evaluator: DrawEvaluator
+    trainer: DrawTrainer
 
 
 def toy_evaluator(
     mapper: AnomalyMapper, slices: list[dict[str, Any]], handlers: Sequence[Any] = (), amp: bool = False
-) -> VAEEvaluator:
+) -> DrawEvaluator:
     """Return a validation engine with the three metrics of the training config."""
-    return VAEEvaluator(
+    return DrawEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(slices, batch_size=4),
         network=mapper,
@@ -97,7 +98,7 @@ def toy_run(
     slices = toy_slices(toy_images(4, seed=1)) if validation is None else validation
     evaluator = toy_evaluator(mapper_of(network, samples=2), slices, amp=amp)
     loss, optimizer = NegativeELBO(), torch.optim.AdamW(network.parameters(), learning_rate)
-    trainer = VAETrainer(
+    trainer = DrawTrainer(
         device=torch.device("cpu"),
         max_epochs=epochs,
         train_data_loader=DataLoader(toy_slices(toy_images(16)), batch_size=8),

@@ -19,6 +19,7 @@ SETTINGS = {
     "seed": 0,
     "noise": "normal",
     "region": "foreground",
+    "pooling": "mean",
 }
 
 
@@ -133,6 +134,7 @@ def test_only_the_calibrated_settings_match():
         ({"seed": 3}, "seed 0 (given 3)"),
         ({"noise": "sobol"}, "noise normal (given sobol)"),
         ({"region": "image"}, "region foreground (given image)"),
+        ({"pooling": "peak"}, "pooling mean (given peak)"),
         ({"score": "squared_error"}, "score nll (given squared_error)"),
         ({"weights_sha256": "cd" * 32}, "weights abababababab (given cdcdcdcdcdcd)"),
         ({"samples": 10, "alpha": 0.0}, "samples 5 (given 10), alpha 0.5 (given 0.0)"),

@@ -5,8 +5,9 @@ import torch
 
 from scripts.networks.denoising_unet import DenoisingUNet
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE
-from scripts.uncertainty.mapper import AnomalyMapper, mapper_of
-from scripts.uncertainty.unet_mapper import UNetMapper, mapper_class
+from scripts.uncertainty.mapper import VAEMapper
+from scripts.uncertainty.mappers import mapper_class, mapper_of
+from scripts.uncertainty.unet_mapper import UNetMapper
 from tests.small_networks import SMALL, small_images
 
 ARGUMENTS = {"image_size": 32, "unet_channels": (8, 8, 8, 8, 8, 8)}
@@ -29,7 +30,7 @@ def test_output_is_the_unet_of_the_image_whatever_the_draw(channels) -> None:
 
 def test_mapper_follows_the_training_and_holds_the_same_weights() -> None:
     network, images = make_network(), small_images(2)
-    mapper = mapper_of(network, samples=2, kind=UNetMapper).eval()
+    mapper = mapper_of(network, samples=2).eval()
     assert mapper.state_dict().keys() == network.state_dict().keys()
     with torch.no_grad():
         network.unet.final_conv.weight += 1
@@ -41,7 +42,7 @@ def test_mapper_follows_the_training_and_holds_the_same_weights() -> None:
 
 def test_the_kind_of_mapper_is_told_by_the_arguments() -> None:
     assert mapper_class(make_network().arguments) is UNetMapper
-    assert mapper_class(SMALL) is AnomalyMapper
+    assert mapper_class(SMALL) is VAEMapper
     assert UNetMapper(samples=1, **make_network().arguments).settings()["samples"] == 1
 
 

@@ -5,7 +5,7 @@ import torch
 
 from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE, FixedVarianceVAE
-from scripts.uncertainty.mapper import mapper_of
+from scripts.uncertainty.mappers import mapper_of
 from tests.small_networks import SMALL, small_images
 
 IMAGES = small_images(4)

@@ -6,9 +6,10 @@ from small_networks import small_images, small_mapper, small_vae
 from scripts.errors import InputError
 from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.uncertainty.latent_noise import latent_noise
-from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper, mapper_of
+from scripts.uncertainty.mapper import CHANNELS, VAEMapper
+from scripts.uncertainty.mappers import mapper_of
 from scripts.uncertainty.maps import CHANNEL, MapName, SelectMapd
-from scripts.uncertainty.scores import Score
+from scripts.uncertainty.scores import RECONSTRUCTION_SCORES
 
 
 def slow_maps(vae, image, noise, score="uncertainty_weighted"):
@@ -29,7 +30,7 @@ def slow_maps(vae, image, noise, score="uncertainty_weighted"):
     return np.stack([*maps, *mean]) * (x.max(0) > 0)
 
 
-@pytest.mark.parametrize("score", [score.value for score in Score])
+@pytest.mark.parametrize("score", [score.value for score in RECONSTRUCTION_SCORES])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_equals_k_full_passes_slice_by_slice(channels, score):
     vae, mapper = small_vae(in_channels=channels), small_mapper(in_channels=channels, score=score)
@@ -77,10 +78,10 @@ def test_maps_of_the_whole_image_go_on_into_the_background():
 
 @pytest.mark.parametrize("key_grid", [None, 8])
 def test_state_dict_is_the_networks_own(key_grid):
-    vae, mapper = BayesianVAE(key_grid=key_grid), AnomalyMapper(key_grid=key_grid)
+    vae, mapper = BayesianVAE(key_grid=key_grid), VAEMapper(key_grid=key_grid)
     assert list(vae.state_dict()) == list(mapper.state_dict())
     mapper.load_state_dict(vae.state_dict(), strict=True)
-    vae.load_state_dict(AnomalyMapper(key_grid=key_grid).state_dict(), strict=True)
+    vae.load_state_dict(VAEMapper(key_grid=key_grid).state_dict(), strict=True)
 
 
 @pytest.mark.parametrize("noise", ["normal", "antithetic", "sobol"])
@@ -113,10 +114,17 @@ def test_parts_of_the_total_are_switches(epistemic, aleatoric):
 
 
 def test_unknown_words_are_refused():
-    with pytest.raises(InputError, match="uncertainty_weighted, squared_error, nll, product, got 'mse'"):
+    with pytest.raises(InputError, match="squared_error, nll, product, lesion, got 'mse'"):
         small_mapper(score="mse")
     with pytest.raises(InputError, match="got 'gauss'"):
         small_mapper(noise="gauss")
+    with pytest.raises(InputError, match="pooling out of mean, peak, got 'max'"):
+        small_mapper(pooling="max")
+
+
+def test_a_vae_has_no_opinion_of_lesions():
+    with pytest.raises(InputError, match="nll, product, got lesion"):
+        small_mapper(score="lesion")
 
 
 def test_same_images_same_maps_whatever_the_global_seed():

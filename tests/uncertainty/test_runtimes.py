@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_networks import small_images, small_mapper
 
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 
 BATCHES = (1, 3)
 KEY_GRIDS = [None, 4]
@@ -77,7 +77,7 @@ def test_all_runtimes_at_full_size(key_grid, samples):
     # ONNX Runtime forms full attention's weights, 0.5 GB for each draw of each slice, several times over.
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mapper = AnomalyMapper(samples, key_grid=key_grid).eval()
+        mapper = VAEMapper(samples, key_grid=key_grid).eval()
         # Reconstructions and variances of the size that trained networks give.
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.03)
         torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)

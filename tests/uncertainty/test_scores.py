@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from scripts.errors import InputError
-from scripts.uncertainty.scores import EPSILON, SCORE_CODES, Score, masked_mean, pixel_score, slice_score
+from scripts.uncertainty.scores import (
+    EPSILON,
+    RECONSTRUCTION_SCORES,
+    SCORE_CODES,
+    Score,
+    masked_mean,
+    peak,
+    pixel_score,
+    pool,
+    score_name,
+    slice_score,
+)
 
 FORMULAS = {
     Score.UNCERTAINTY_WEIGHTED: lambda error, total: error / (total + 1e-8),
@@ -24,7 +35,7 @@ def slices(count=3, channels=1):
     return image, random(count, channels, 4, 5, seed=2), random(count, 1, 4, 5, seed=3)
 
 
-@pytest.mark.parametrize("score", list(Score))
+@pytest.mark.parametrize("score", RECONSTRUCTION_SCORES)
 def test_pixel_scores_equal_their_formulas(score):
     error, total = random(2, 1, 3, 3), random(2, 1, 3, 3, seed=1)
     values = pixel_score(SCORE_CODES[score], error, total)
@@ -37,13 +48,13 @@ def test_pixel_scores_equal_their_formulas(score):
     )
 
 
-@pytest.mark.parametrize("score", list(Score))
+@pytest.mark.parametrize("score", RECONSTRUCTION_SCORES)
 def test_scores_stay_finite_without_any_variance(score):
     error = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 2)
     assert pixel_score(SCORE_CODES[score], error, torch.zeros_like(error)).isfinite().all()
 
 
-@pytest.mark.parametrize("score", list(Score))
+@pytest.mark.parametrize("score", RECONSTRUCTION_SCORES)
 def test_a_larger_error_scores_higher(score):
     total = torch.full((1, 1, 1, 10), 0.3)
     values = pixel_score(SCORE_CODES[score], torch.linspace(0, 1, 10).reshape(1, 1, 1, 10), total)
@@ -63,7 +74,8 @@ def test_nll_is_the_gaussian_one_without_its_constant():
 
 
 def test_config_words_name_the_scores():
-    assert [score.value for score in Score] == ["uncertainty_weighted", "squared_error", "nll", "product"]
+    assert list(RECONSTRUCTION_SCORES) == ["uncertainty_weighted", "squared_error", "nll", "product"]
+    assert list(Score) == [*RECONSTRUCTION_SCORES, "lesion"]
     with pytest.raises(InputError, match="squared_eror"):
         Score("squared_eror")
 
@@ -104,3 +116,55 @@ def test_slice_score_ignores_the_background():
     anomaly[:, :, 0] = 1e9
     reconstruction[:, :, 0] = 1e9
     assert torch.equal(slice_score(image, reconstruction, anomaly, 0.5), before)
+
+
+def slow_peak(values, mask):
+    """Mean of the 5 x 5 square around every pixel of the mask, with 0 outside; the highest."""
+    found = []
+    for row, column in torch.nonzero(mask[0]).tolist():
+        total = 0.0
+        for i in range(row - 2, row + 3):
+            for j in range(column - 2, column + 3):
+                if 0 <= i < mask.shape[1] and 0 <= j < mask.shape[2] and mask[0, i, j]:
+                    total += float(values[0, i, j])
+        found.append(total / 25)
+    return max(found, default=0.0)
+
+
+@pytest.mark.parametrize("offset", [0.0, -2.0])
+def test_peak_is_the_highest_mean_of_a_square_on_the_mask(offset):
+    values, mask = random(4, 1, 9, 8) + offset, random(4, 1, 9, 8, seed=1) > 0.4
+    mask[3] = False
+    expected = [slow_peak(*one) for one in zip(values, mask, strict=True)]
+    torch.testing.assert_close(peak(values, mask), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_peak_sees_a_small_place_that_the_mean_does_not():
+    mask = torch.ones(2, 1, 40, 40, dtype=torch.bool)
+    values = torch.full((2, 1, 40, 40), 0.1)
+    values[1, 0, 10:15, 20:25] = 1
+    assert peak(values, mask).tolist() == pytest.approx([0.1, 1.0])
+    assert (pool(values, mask, "mean") == masked_mean(values, mask)).all()
+    assert (pool(values, mask, "peak") == peak(values, mask)).all()
+
+
+def test_slice_score_takes_the_pooling_for_the_pixel_score_alone():
+    image, reconstruction, anomaly = slices()
+    error = slice_score(image, reconstruction, anomaly, 1.0)
+    highest = slice_score(image, reconstruction, anomaly, 0.0, pooling="peak")
+    mixed = slice_score(image, reconstruction, anomaly, 0.3, pooling="peak")
+    torch.testing.assert_close(mixed, 0.3 * error + 0.7 * highest)
+    assert not torch.allclose(highest, slice_score(image, reconstruction, anomaly, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (("squared_error", 1.0, "mean"), "squared_error"),
+        (("nll", 0.5, "mean"), "nll, alpha 0.5"),
+        (("lesion", 0.0, "peak"), "lesion, peak"),
+        (("lesion", 0.25, "peak"), "lesion, peak, alpha 0.25"),
+    ],
+)
+def test_names_in_tables(settings, name):
+    assert score_name(*settings) == name

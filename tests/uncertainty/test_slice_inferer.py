@@ -7,7 +7,7 @@ from small_networks import small_images, small_mapper
 
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ResourceError
-from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.mapper import VAEMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer, _smaller
 
 EMPTY = (0, 4, 9)
@@ -24,7 +24,7 @@ def make_volume(channels=1, depth=10):
 def full_size_mapper():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mapper = AnomalyMapper(latent_size=16, encoder_attention=(4,), decoder_attention=(3,))
+        mapper = VAEMapper(latent_size=16, encoder_attention=(4,), decoder_attention=(3,))
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.03)
     return mapper.eval()
 

@@ -20,6 +20,8 @@ from scripts.data.lesion_ranges import LesionPart, LesionRanges
 from scripts.data.lesion_shapes import FloatArray, LesionShape, draw_shape, head_depth
 from scripts.errors import InputError
 
+LESION = "lesion"
+"""Key of the mask of painted lesions."""
 VISIBLE = 0.02
 """Least mean change of intensity around a pixel inside a lesion that makes it part of the mask."""
 AROUND = 5
@@ -65,7 +67,7 @@ class RandSyntheticLesiond(RandomizableTransform, MapTransform):
     def __init__(
         self,
         keys: KeysCollection = "image",
-        label_key: str = "lesion",
+        label_key: str = LESION,
         prob: float = 0.65,
         ranges: LesionRanges | None = None,
         parts: Sequence[str] = tuple(LesionPart),

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from scripts.evaluation.attention_mass import attention_entropy
 from scripts.networks.attention import SpatialAttention, spread_positions
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 
 QUERIES = 512
 """Positions spread over a map whose attention is looked at; those on the background do not count."""
@@ -33,7 +33,7 @@ class LayerAttention:
 
 
 def attention_of(
-    network: VAEBackbone, images: torch.Tensor, device: torch.device | str = "cpu", batch_size: int = 4
+    network: Backbone, images: torch.Tensor, device: torch.device | str = "cpu", batch_size: int = 4
 ) -> list[LayerAttention]:
     """Return what each attention layer looks at, averaged over queries on the head.
 
@@ -50,7 +50,7 @@ def attention_of(
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in layers}
     for batch in tqdm(images.split(batch_size), desc="attention", unit="batch", disable=None):
         with torch.no_grad(), _inputs_of(layers) as inputs:
-            network.decode(network.encode(batch.to(device))[0])
+            network.run_once(batch.to(device))
         head = (batch > 0).any(dim=1, keepdim=True).float()
         for name, layer in layers.items():
             parts[name].append(_received(layer, inputs[name], head))
@@ -60,12 +60,11 @@ def attention_of(
     ]
 
 
-def attention_layers(network: VAEBackbone) -> dict[str, SpatialAttention]:
-    """Return the attention layers by the encoder or decoder layer that they follow, in order.
-
-    None where the network has neither, such as a U-Net.
-    """
+def attention_layers(network: Backbone) -> dict[str, SpatialAttention]:
+    """Return the attention layers by the encoder or decoder layer that they follow, in order; maybe none."""
     found: dict[str, SpatialAttention] = {}
+    if isinstance(coarsest := getattr(network, "attention", None), SpatialAttention):
+        found["coarsest scale"] = coarsest
     for part in ("encoder", "decoder"):
         after = sorted(network.arguments.get(f"{part}_attention", ()))
         stack = getattr(network, part, nn.Sequential())

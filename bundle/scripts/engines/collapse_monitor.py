@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from scripts.networks.attention import SpatialAttention
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class CollapseMonitor:
     Attach it to the validation engine.
     """
 
-    def __init__(self, network: VAEBackbone, queries: int = 64) -> None:
+    def __init__(self, network: Backbone, queries: int = 64) -> None:
         self.attention = [layer for layer in network.modules() if isinstance(layer, SpatialAttention)]
         self.queries = queries
         self.sums: dict[str, float] = {}

@@ -15,6 +15,7 @@ from scripts.engines.metrics import AllSlices, detection, score_and_label
 from scripts.evaluation.detection import average_precision
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.sensitivity import false_alarm_rate
+from scripts.uncertainty.scores import Pooling
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -27,21 +28,24 @@ class SliceMatchedAUROC(IgniteMetricHandler):
     Args:
         score: the pixel score, see :class:`Score`.
         alpha: weight of the squared error, 0 to 1.
+        pooling: see :class:`Pooling`.
     """
 
-    def __init__(self, score: str, alpha: float) -> None:
+    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
         super().__init__(
-            metric_fn=AllSlices(_matched), output_transform=_with_level(score, alpha), save_details=False
+            metric_fn=AllSlices(_matched),
+            output_transform=_with_level(score, alpha, pooling),
+            save_details=False,
         )
 
 
 class SliceFalseAlarmRate(IgniteMetricHandler):
     """Share of normal slices alarmed at 95 % sensitivity; arguments and missing classes as for the AUROC."""
 
-    def __init__(self, score: str, alpha: float) -> None:
+    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
         super().__init__(
             metric_fn=AllSlices(detection(false_alarm_rate)),
-            output_transform=score_and_label(score, alpha),
+            output_transform=score_and_label(score, alpha, pooling),
             save_details=False,
         )
 
@@ -60,9 +64,9 @@ class PixelAveragePrecision(IgniteMetricHandler):
         )
 
 
-def _with_level(score: str, alpha: float) -> Callable[[dict[str, Any]], Pair]:
+def _with_level(score: str, alpha: float, pooling: str) -> Callable[[dict[str, Any]], Pair]:
     """Return an output transform to scores (B,) and, side by side, labels and levels (B, 2)."""
-    transform = score_and_label(score, alpha)
+    transform = score_and_label(score, alpha, pooling)
 
     def with_level(output: dict[str, Any]) -> Pair:
         values, labels = transform(output)

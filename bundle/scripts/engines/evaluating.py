@@ -22,7 +22,7 @@ from scripts.io.provenance import machine_and_commit
 from scripts.report.detection_figure import plot_detection
 from scripts.report.results import TRIVIAL, append_rows
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import Score
+from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, score_name
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def evaluate(
         results_file: results table to add the rows to.
     """
     scored = score_slices(mapper, test, device, amp=amp)
-    scores = model_scores(scored, alphas) | feature_scores(mapper, test, training, device)
+    scores = model_scores(scored, alphas, mapper.pooling) | feature_scores(mapper, test, training, device)
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
     pixels = _pixels(scored, test, bootstrap_samples)
     rows = [row | (pixels if row["score"].startswith(mapper.score) else {}) for row in rows]
@@ -71,7 +71,10 @@ def evaluate(
     rows += [{**row, **shared, "configuration": PCA, "seed": None} for row in components]
     _write(Path(folder), scored, rows)
     plot_detection(
-        test.facts, scored.scores(score, alpha), Path(folder) / "detection.png", _title(provenance)
+        test.facts,
+        scored.scores(score, alpha, mapper.pooling),
+        Path(folder) / "detection.png",
+        _title(provenance),
     )
     if results_file is not None:
         append_rows(results_file, rows)
@@ -79,12 +82,24 @@ def evaluate(
     return rows
 
 
-def model_scores(scored: ScoredSlices, alphas: Sequence[float]) -> dict[str, np.ndarray]:
-    """Return every slice score of the model by name: pixel scores at each alpha, and both uncertainties."""
-    scores = {Score.SQUARED_ERROR.value: scored.scores(Score.SQUARED_ERROR, 1.0)}
-    for score in Score:
-        if score is not Score.SQUARED_ERROR:
-            scores |= {f"{score.value}, alpha {alpha:g}": scored.scores(score, alpha) for alpha in alphas}
+def model_scores(
+    scored: ScoredSlices, alphas: Sequence[float], pooling: str = Pooling.MEAN
+) -> dict[str, np.ndarray]:
+    """Return every slice score of the model by name: pixel scores at each alpha, and both uncertainties.
+
+    Args:
+        scored: slices.
+        alphas: weights of the squared error.
+        pooling: of the model's own score; lesions are listed with each.
+    """
+    wanted = [(Score.SQUARED_ERROR, 1.0, Pooling.MEAN)]
+    others = [score for score in RECONSTRUCTION_SCORES if score is not Score.SQUARED_ERROR]
+    wanted += [(score, alpha, Pooling.MEAN) for score in others for alpha in alphas]
+    if scored.has(Score.LESION):
+        wanted += [(Score.LESION, 0.0, each) for each in Pooling]
+    if Pooling(pooling) is not Pooling.MEAN:
+        wanted += [(score, 0.0, Pooling(pooling)) for score in RECONSTRUCTION_SCORES]
+    scores = {score_name(*each): scored.scores(*each) for each in wanted}
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
 
 

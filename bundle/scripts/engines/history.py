@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -18,7 +19,14 @@ from torch.optim import Optimizer
 
 from scripts.io.atomic import atomic_path, write_text
 
-_LOSSES = ("loss", "reconstruction_loss", "kl")
+KEY_METRICS = ("val_ap_pixel", "val_elbo")
+"""Columns that choose the weights; the first one that a run has."""
+
+_RIGHT = {
+    "val_auroc": "AUROC (dotted: chance)",
+    "val_ap": "average precision",
+    "val_ap_pixel": "average precision of pixels",
+}
 
 
 class History:
@@ -47,7 +55,7 @@ class History:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Trainer) -> None:
-        self.sums = dict.fromkeys(("iterations", *_LOSSES), 0.0)
+        self.sums = {"iterations": 0.0}
         self.started = time.monotonic()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         if self.rows is None:
@@ -67,15 +75,17 @@ class History:
 
     def _add(self, engine: Trainer) -> None:
         self.sums["iterations"] += 1
-        for name in _LOSSES:
-            self.sums[name] += float(engine.state.output[name])
+        for name, value in engine.state.output.items():
+            if value.ndim == 0:
+                self.sums[name] = self.sums.get(name, 0.0) + float(value)
 
     def _write(self, engine: Trainer) -> None:
         sums = {name: float(idist.all_reduce(value)) for name, value in self.sums.items()}
         if self.rank > 0:
             return
         row: dict[str, float] = {"epoch": engine.state.epoch}
-        row |= {f"train_{name}": sums[name] / sums["iterations"] for name in _LOSSES}
+        iterations = sums.pop("iterations")
+        row |= {f"train_{name}": value / iterations for name, value in sums.items()}
         row["seconds"] = time.monotonic() - self.started
         row["beta"] = engine.state.metrics.get("beta", 1.0)
         row["learning_rate"] = self.learning_rate
@@ -98,12 +108,19 @@ class History:
     def _write_figure(self, rows: list[dict[str, float]]) -> None:
         figure = Figure(figsize=(10, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-        # Both at beta = 1 and both larger when better: a gap that opens is overfitting.
-        bounds = [row | {"train_elbo": -row["train_reconstruction_loss"] - row["train_kl"]} for row in rows]
-        _plot(left, bounds, {"train_elbo": "training ELBO", "val_elbo": "validation ELBO, normal slices"})
+        if "train_lesion_loss" in rows[-1]:
+            names = {"train_lesion_loss": "lesion, training", "train_reconstruction_loss": "slice, training"}
+            _plot(left, rows, names)
+            left.set_ylabel("loss: cross-entropy + Dice; nats per pixel")
+        else:
+            # Both at beta = 1 and both larger when better: a gap that opens is overfitting.
+            bounds = [
+                row | {"train_elbo": -row["train_reconstruction_loss"] - row["train_kl"]} for row in rows
+            ]
+            _plot(left, bounds, {"train_elbo": "training ELBO", "val_elbo": "validation ELBO, normal slices"})
+            left.set_ylabel("nats per value, beta = 1")
         _mark_best(left, rows)
-        left.set_ylabel("nats per value, beta = 1")
-        _plot(right, rows, {"val_auroc": "AUROC (dotted: chance)", "val_ap": "average precision"})
+        _plot(right, rows, _RIGHT)
         right.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
         right.set(ylim=(0, 1), ylabel="validation slices")
         for axis in (left, right):
@@ -116,6 +133,15 @@ class History:
             figure.savefig(path, dpi=110)
 
 
+def best_row(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
+    """Return the row of the epoch whose weights are kept, None before the first validation."""
+    for name in KEY_METRICS:
+        validated = [row for row in rows if name in row]
+        if validated:
+            return max(validated, key=lambda row: row[name])
+    return None
+
+
 def _plot(axis: Axes, rows: list[dict[str, float]], names: dict[str, str]) -> None:
     for name, label in names.items():
         points = [(row["epoch"], row[name]) for row in rows if name in row]
@@ -125,10 +151,8 @@ def _plot(axis: Axes, rows: list[dict[str, float]], names: dict[str, str]) -> No
 
 
 def _mark_best(axis: Axes, rows: list[dict[str, float]]) -> None:
-    validated = [row for row in rows if "val_elbo" in row]
-    if validated:
-        best = max(validated, key=lambda row: row["val_elbo"])["epoch"]
-        axis.axvline(
-            best, color="grey", linewidth=0.8, linestyle=":", label=f"weights kept: epoch {best:.0f}"
-        )
+    row = best_row(rows)
+    if row is not None:
+        label = f"weights kept: epoch {row['epoch']:.0f}"
+        axis.axvline(row["epoch"], color="grey", linewidth=0.8, linestyle=":", label=label)
         axis.legend(frameon=False)

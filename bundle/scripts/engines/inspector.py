@@ -17,7 +17,7 @@ from scripts.engines.scope_gate import ScopeGate
 from scripts.errors import BundleError, InputError, describe, find_bundle_error
 from scripts.io.atomic import write_json
 from scripts.io.results import package_versions
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 from scripts.preflight.battery import examine_headers
 from scripts.preflight.loading import FINDINGS
 from scripts.preflight.report import Level, decide
@@ -42,7 +42,7 @@ class ScanInspector:
         dataset: Dataset,
         rules: Rules,
         gate: ScopeGate,
-        network: VAEBackbone,
+        network: Backbone,
         device: torch.device | str = "cpu",
     ) -> None:
         self.dataset, self.rules, self.gate = dataset, rules, gate

@@ -51,10 +51,10 @@ def encoder_features(
     mapper: AnomalyMapper, images: Images, device: torch.device | str = "cpu", batch_size: int = 16
 ) -> Features:
     """Return the encoder's last map averaged over its positions, (N, F), of slices (N, C, H, W)."""
-    mapper = mapper.to(device).eval()
+    encoder = mapper.to(device).eval().get_submodule("encoder")
     with torch.no_grad():
         parts = [
-            mapper.encoder(batch.to(device)).mean(dim=(2, 3)).float().cpu()
+            encoder(batch.to(device)).mean(dim=(2, 3)).float().cpu()
             for batch in torch.from_numpy(images).split(batch_size)
         ]
     return torch.cat(parts).numpy()

@@ -15,7 +15,7 @@ from monai.utils import CommonKeys
 from scripts.data.slices import SliceLabel
 from scripts.errors import InputError, ModelError
 from scripts.evaluation.detection import auroc, average_precision
-from scripts.uncertainty.scores import Score
+from scripts.uncertainty.scores import Pooling, Score
 
 _Reduce = Callable[[torch.Tensor, torch.Tensor], float]
 
@@ -60,17 +60,18 @@ class SliceAUROC(IgniteMetricHandler):
     """AUROC of abnormal against normal slices; NaN, without a warning, where a class is missing.
 
     MONAI's ``ROCAUC`` fails on a batch without known labels and warns every epoch where a class is missing.
-    The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(pixel score) (the paper's eq. 14).
+    The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) (the paper's eq. 14).
 
     Args:
         score: the pixel score, see :class:`Score`.
         alpha: weight of the squared error, 0 to 1.
+        pooling: see :class:`Pooling`.
     """
 
-    def __init__(self, score: str, alpha: float) -> None:
+    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
         super().__init__(
             metric_fn=AllSlices(detection(auroc)),
-            output_transform=score_and_label(score, alpha),
+            output_transform=score_and_label(score, alpha, pooling),
             save_details=False,
         )
 
@@ -78,22 +79,22 @@ class SliceAUROC(IgniteMetricHandler):
 class SliceAveragePrecision(IgniteMetricHandler):
     """Average precision of abnormal against normal slices; arguments and missing classes as for the AUROC."""
 
-    def __init__(self, score: str, alpha: float) -> None:
+    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
         super().__init__(
             metric_fn=AllSlices(detection(average_precision)),
-            output_transform=score_and_label(score, alpha),
+            output_transform=score_and_label(score, alpha, pooling),
             save_details=False,
         )
 
 
 def score_and_label(
-    score: str, alpha: float
+    score: str, alpha: float, pooling: str = Pooling.MEAN
 ) -> Callable[[dict[str, Any]], tuple[torch.Tensor, torch.Tensor]]:
     """Return an output transform to (slice scores, labels), each (B,)."""
 
     def transform(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         error = output[f"mean_{Score.SQUARED_ERROR.value}"]
-        values = alpha * error + (1 - alpha) * output[f"mean_{Score(score).value}"]
+        values = alpha * error + (1 - alpha) * output[f"{Pooling(pooling).value}_{Score(score).value}"]
         return values, output[CommonKeys.LABEL]
 
     return transform

@@ -134,10 +134,15 @@ def _check_nested(current: Any, known: Any, place: str) -> None:  # noqa: ANN401
     for key, value in current.items():
         if key in known:
             _check_nested(value, known[key], f"{place}#{key}")
-        elif not key.startswith("_"):
+        elif not key.startswith("_") and not _is_new_component(value, known):
             names = [*known, *_parameters(known.get("_target_"))]
             if key not in names:
                 _refuse(f"{place}#{key}", [f"{place}#{name}" for name in names if not name.startswith("_")])
+
+
+def _is_new_component(value: Any, known: dict[str, Any]) -> bool:  # noqa: ANN401 - any config content
+    """Tell a component that an override file adds to a mapping of them, a metric say, from a misspelt key."""
+    return "_target_" not in known and isinstance(value, dict) and "_target_" in value
 
 
 def _parameters(target: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
+_SHOWN = ("val_elbo", "val_ap_pixel", "val_auroc")
 _FORMAT = "{desc}: {n:.1f}/{total} epochs |{bar:20}| {elapsed} < {remaining}{postfix}"
 
 
@@ -52,7 +53,7 @@ class EpochProgress:
 
     def _close_epoch(self, engine: Trainer) -> None:
         metrics = self.evaluator.state.metrics
-        known = [name for name in ("val_elbo", "val_auroc") if math.isfinite(metrics.get(name, math.nan))]
+        known = [name for name in _SHOWN if math.isfinite(metrics.get(name, math.nan))]
         shown = ", ".join([f"loss {self.loss:.3f}", *(f"{name[4:]} {metrics[name]:.3f}" for name in known)])
         self._show(engine.state.epoch, shown)
         if self.bar is not None and self.bar.disable:

@@ -14,6 +14,7 @@ import torch
 from scripts import __version__
 from scripts.data.slices import SliceDataset
 from scripts.engines.calibrating import calibrate_weights
+from scripts.engines.history import best_row
 from scripts.errors import InputError
 from scripts.io.atomic import save_torch, write_json
 from scripts.io.digest import file_sha256
@@ -89,8 +90,7 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def _best_epoch(path: Path) -> dict[str, float]:
-    """Return the history's row of the best validation ELBO: the epoch the weights are of."""
+    """Return the history's row of the epoch that the weights are of."""
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["val_elbo"]]
-    best = max(rows, key=lambda row: float(row["val_elbo"]))
-    return {name: float(value) for name, value in best.items() if value}
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return dict(best_row(rows) or {})

@@ -29,6 +29,7 @@ UNITS = {
     Score.SQUARED_ERROR: "intensity²",
     Score.NLL: "nats",
     Score.PRODUCT: "intensity⁴",
+    Score.LESION: "probability",
 }
 
 

@@ -50,7 +50,7 @@ class Measured:
     @cached_property
     def scores(self) -> np.ndarray:
         """(N,) slice scores of the figures."""
-        return self.scored.scores(self.run.mapper.score, self.run.alpha)
+        return self.scored.scores(self.run.mapper.score, self.run.alpha, self.run.mapper.pooling)
 
     @cached_property
     def known(self) -> np.ndarray:

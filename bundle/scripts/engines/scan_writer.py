@@ -41,8 +41,8 @@ class ScanWriter:
         output_dir: folder of the cohort.
         invert: MONAI's ``Invertd`` of the preprocessing, for key ``pred``.
         weights_sha256: hash of the weights file.
-        settings: everything that changes the numbers; must hold ``alpha``, ``score_region`` and
-            ``top_slices``.
+        settings: everything that changes the numbers; must hold ``alpha``, ``pooling``,
+            ``score_region`` and ``top_slices``.
         calibration: thresholds, or the reason why there are none.
         synthetic: the scans are phantoms; pictures say so.
     """
@@ -125,7 +125,8 @@ class ScanWriter:
         maps = pred[..., indices].permute(3, 0, 1, 2).to(images.device)
         region = ScoreRegion(self.settings["score_region"])
         scored = scored_pixels(images, region is ScoreRegion.IMAGE)
-        scores = slice_score(images, maps[:, 4:], maps[:, 1:2], self.settings["alpha"], region)
+        alpha, pooling = self.settings["alpha"], self.settings["pooling"]
+        scores = slice_score(images, maps[:, 4:], maps[:, 1:2], alpha, region, pooling)
         epistemic, aleatoric = (
             masked_mean(maps[:, [CHANNEL[name]]], scored) for name in (MapName.EPISTEMIC, MapName.ALEATORIC)
         )

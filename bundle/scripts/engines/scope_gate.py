@@ -17,7 +17,7 @@ from scripts.data.profile import scan_profile, spread_slices
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ScopeError
 from scripts.evaluation.scope import ScopeStatistics, Verdict
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 from scripts.options import Option
 from scripts.preflight.report import Level, Report
 
@@ -61,13 +61,13 @@ class ScopeGate:
         self.statistics, self.action, self.level = statistics, Scope(action), float(level)
         self.field_of_view, self.modalities = float(field_of_view), list(modalities)
 
-    def examine(self, image: torch.Tensor, network: VAEBackbone, device: torch.device | str) -> Report | None:
+    def examine(self, image: torch.Tensor, network: Backbone, device: torch.device | str) -> Report | None:
         """Return the report about one preprocessed scan (C, X, Y, Z), see :meth:`judge`."""
         volume = torch.as_tensor(image).as_subclass(torch.Tensor)
         indices = torch.from_numpy(brain_slices(volume.numpy()))
         return self.judge(volume[..., indices].permute(3, 0, 1, 2), network, device)
 
-    def judge(self, slices: torch.Tensor, network: VAEBackbone, device: torch.device | str) -> Report | None:
+    def judge(self, slices: torch.Tensor, network: Backbone, device: torch.device | str) -> Report | None:
         """Return the report about one scan, None when nobody shall look, or without a slice to look at.
 
         Args:
@@ -90,7 +90,7 @@ class ScopeGate:
     def _compare(
         self,
         slices: torch.Tensor,
-        network: VAEBackbone,
+        network: Backbone,
         device: torch.device | str,
         statistics: ScopeStatistics,
     ) -> Verdict:
@@ -98,7 +98,7 @@ class ScopeGate:
         return statistics.judge(profile, latents.mean(axis=0))
 
     def _other_order(
-        self, slices: torch.Tensor, network: VAEBackbone, device: torch.device | str
+        self, slices: torch.Tensor, network: Backbone, device: torch.device | str
     ) -> list[str] | None:
         """Return the modalities in the order in which the scan would be in scope, if there is one."""
         assert isinstance(self.statistics, ScopeStatistics)
@@ -142,7 +142,7 @@ def _numbers(verdict: Verdict) -> dict[str, Any]:
 
 
 def measure_scan(
-    slices: torch.Tensor, network: VAEBackbone, field_of_view: float, device: torch.device | str
+    slices: torch.Tensor, network: Backbone, field_of_view: float, device: torch.device | str
 ) -> tuple[dict[str, float], NDArray[np.float32]]:
     """Return profile and latent means (n, latent) of at most 40 evenly spread brain slices of a scan.
 
@@ -155,7 +155,7 @@ def measure_scan(
     chosen = slices[torch.from_numpy(spread_slices(len(slices)))].contiguous()
     profile = scan_profile(chosen.cpu().numpy(), field_of_view / chosen.shape[-1])
     with torch.inference_mode():
-        latents = [network.encode(part.to(device))[0].float().cpu() for part in chosen.split(ALL_AT_ONCE)]
+        latents = [network.describe(part.to(device)).float().cpu() for part in chosen.split(ALL_AT_ONCE)]
     return profile, torch.cat(latents).numpy()
 
 

@@ -14,13 +14,13 @@ from scripts.evaluation.scope import FEWEST_SCANS, ScopeStatistics, fit_scope
 from scripts.io.atomic import write_json
 from scripts.io.digest import file_sha256
 from scripts.io.weights import load_weights
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 
 logger = logging.getLogger(__name__)
 
 
 def measure_scope(
-    network: VAEBackbone,
+    network: Backbone,
     weights: str,
     scans: SliceCache,
     path: str,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +15,18 @@ from monai.utils import CommonKeys
 from tqdm import tqdm
 
 from scripts.data.slices import SliceDataset
-from scripts.engines.trainer import VAEEvaluator
+from scripts.engines.trainer import DrawEvaluator
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import Score
+from scripts.uncertainty.scores import Pooling, Score
 
-MEASURES = ("elbo", "kl", "epistemic", "aleatoric", *(f"mean_{score.value}" for score in Score))
+MEASURES = ("elbo", "kl", "epistemic", "aleatoric")
+"""Measures of every slice, besides a column ``<pooling>_<score>`` for every score of the network."""
 
 
 @dataclass(frozen=True)
 class ScoredSlices:
-    """Slice facts with the columns of :data:`MEASURES`, and the maps, float32."""
+    """Slice facts with the measures of every slice, see :data:`MEASURES`, and the maps, float32."""
 
     table: pd.DataFrame
     anomaly: np.ndarray
@@ -34,10 +36,15 @@ class ScoredSlices:
     z: np.ndarray | None = None
     """(N, C, H, W), error in units of the predicted deviation; None unless asked for."""
 
-    def scores(self, score: str, alpha: float) -> np.ndarray:
-        """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(pixel score) of each slice, (N,)."""
+    def scores(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> np.ndarray:
+        """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) of each slice, (N,)."""
         error = self.table[f"mean_{Score.SQUARED_ERROR.value}"].to_numpy()
-        return alpha * error + (1 - alpha) * self.table[f"mean_{Score(score).value}"].to_numpy()
+        pooled = self.table[f"{Pooling(pooling).value}_{Score(score).value}"].to_numpy()
+        return alpha * error + (1 - alpha) * pooled
+
+    def has(self, score: Score) -> bool:
+        """Return whether the network has this score."""
+        return f"{Pooling.MEAN.value}_{score.value}" in self.table
 
 
 def score_slices(
@@ -62,28 +69,34 @@ def score_slices(
         ModelError: a measure of a slice is NaN or infinite; the message names the scan and slice.
     """
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=0)
-    evaluator = VAEEvaluator(
+    evaluator = DrawEvaluator(
         device=torch.device(device), val_data_loader=loader, network=mapper, amp=amp, decollate=False
     )
-    kept = (*MEASURES, *((CommonKeys.PRED, "z") if all_maps else ()))
-    collected: dict[str, list[np.ndarray]] = {name: [] for name in (*kept, "anomaly")}
+    collected: dict[str, list[np.ndarray]] = defaultdict(list)
     with tqdm(total=len(dataset), desc="scoring", unit="slice", disable=None) as bar:
 
         @evaluator.on(Events.ITERATION_COMPLETED)
-        def collect(engine: VAEEvaluator) -> None:
-            output = engine.state.output
-            for name in kept:
-                collected[name].append(output[name].float().cpu().numpy())
-            collected["anomaly"].append(output[CommonKeys.PRED][:, 1].float().cpu().numpy())
-            bar.update(len(output["elbo"]))
+        def collect(engine: DrawEvaluator) -> None:
+            output = dict(engine.state.output)
+            pred, z = (output.pop(name).float().cpu().numpy() for name in (CommonKeys.PRED, "z"))
+            collected["anomaly"].append(pred[:, 1])
+            if all_maps:
+                collected[CommonKeys.PRED].append(pred)
+                collected["z"].append(z)
+            for name in filter(_is_measure, output):
+                collected[name].append(output[name].double().cpu().numpy())
+            bar.update(len(pred))
 
         evaluator.run()
-    table = dataset.facts.copy()
-    for name in MEASURES:
-        table[name] = np.concatenate(collected[name]).astype(np.float64)
-    _check_finite(table)
-    maps = [np.concatenate(collected[name]) for name in ("anomaly", *kept[len(MEASURES) :])]
-    return ScoredSlices(table, *maps)
+    joined = {name: np.concatenate(parts) for name, parts in collected.items()}
+    measures = {name: joined[name] for name in filter(_is_measure, joined)}
+    _check_finite(dataset.facts, measures)
+    table = dataset.facts.assign(**measures)
+    return ScoredSlices(table, joined["anomaly"], joined.get(CommonKeys.PRED), joined.get("z"))
+
+
+def _is_measure(name: str) -> bool:
+    return name in MEASURES or name.startswith(tuple(f"{pooling.value}_" for pooling in Pooling))
 
 
 def foreground_values(scored: ScoredSlices, dataset: SliceDataset) -> Iterator[np.ndarray]:
@@ -92,10 +105,10 @@ def foreground_values(scored: ScoredSlices, dataset: SliceDataset) -> Iterator[n
         yield anomaly[image.max(axis=0) > 0]
 
 
-def _check_finite(table: pd.DataFrame) -> None:
-    broken = ~np.isfinite(table[list(MEASURES)].to_numpy()).all(axis=1)
+def _check_finite(facts: pd.DataFrame, measures: Mapping[str, np.ndarray]) -> None:
+    broken = ~np.all([np.isfinite(values) for values in measures.values()], axis=0)
     if broken.any():
-        row = table[broken].iloc[0]
+        row = facts[broken].iloc[0]
         raise ModelError(
             f"{row['case']}, slice {row['slice']}: expected finite scores, the network gave NaN or infinity; "
             "the weights are damaged or mixed precision overflowed (--amp false)."

@@ -16,11 +16,9 @@ from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
 from scripts.io.weights import load_weights
-from scripts.networks.bayesian_vae import VAEBackbone
-from scripts.networks.denoising_unet import UNetBackbone
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import Score
-from scripts.uncertainty.unet_mapper import UNetMapper, mapper_class
+from scripts.uncertainty.mappers import mapper_class
+from scripts.uncertainty.scores import score_name
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,7 @@ class TrainedRun:
     @property
     def score_name(self) -> str:
         """What its slice score is called in tables."""
-        if self.mapper.score == Score.SQUARED_ERROR:
-            return self.mapper.score
-        return f"{self.mapper.score}, alpha {self.alpha:g}"
+        return score_name(self.mapper.score, self.alpha, self.mapper.pooling)
 
 
 def load_runs(
@@ -131,7 +127,8 @@ def _make_mapper(
     if not training:
         return type(like)(**scoring, **like.arguments)
     kind = mapper_class(training)
-    names = inspect.signature(UNetBackbone if kind is UNetMapper else VAEBackbone).parameters
+    backbone = kind.__bases__[-1]  # a mapper is how to map, then the network
+    names = inspect.signature(backbone).parameters
     return kind(**scoring, **{name: training[name] for name in names if name in training})
 
 

@@ -12,11 +12,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from scripts.data.coarse_noise import CORRUPTED
 from scripts.errors import ModelError
-from scripts.networks.bayesian_vae import BayesianVAE
-from scripts.objectives.elbo import NegativeELBO, foreground, gaussian_log_likelihood, kl_to_standard_normal
+from scripts.networks.backbone import Backbone
+from scripts.objectives.elbo import foreground, gaussian_log_likelihood, kl_to_standard_normal
+from scripts.objectives.terms import TermsLoss
 from scripts.uncertainty.decomposition import decompose
-from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import EPSILON, SCORE_CODES, Score, masked_mean, pixel_score, scored_pixels
+from scripts.uncertainty.mapper import AnomalyMapper, Draws
+from scripts.uncertainty.scores import (
+    EPSILON,
+    RECONSTRUCTION_SCORES,
+    SCORE_CODES,
+    Pooling,
+    Score,
+    masked_mean,
+    pixel_score,
+    pool,
+    scored_pixels,
+)
 
 
 def _autocast(engine: SupervisedTrainer | SupervisedEvaluator, enabled: bool) -> torch.autocast:
@@ -24,9 +35,9 @@ def _autocast(engine: SupervisedTrainer | SupervisedEvaluator, enabled: bool) ->
     return torch.autocast(engine.state.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _unwrapped(network: torch.nn.Module) -> BayesianVAE:
+def _unwrapped(network: torch.nn.Module) -> Backbone:
     inner = network.module if isinstance(network, DistributedDataParallel) else network
-    assert isinstance(inner, BayesianVAE)
+    assert isinstance(inner, Backbone)
     return inner
 
 
@@ -38,14 +49,14 @@ def _check_finite(value: torch.Tensor, name: str, engine: SupervisedTrainer) -> 
         )
 
 
-class VAETrainer(SupervisedTrainer):
-    """Trains a :class:`BayesianVAE` on ``{"image": (B, C, H, W)}`` batches with a :class:`NegativeELBO`.
+class DrawTrainer(SupervisedTrainer):
+    """Trains a network that takes one random draw a slice, on ``{"image": (B, C, H, W)}`` batches.
 
     Where a batch holds ``corrupted`` too, the network sees that, and is to return the image.
 
-    Every iteration's output holds ``loss``, ``reconstruction_loss`` and ``kl`` (nats per value). Gradients
-    are clipped by norm. A loss or a gradient that is not finite stops the run with a :class:`ModelError`
-    before it reaches the weights, so the state on disk stays good.
+    The loss function is a :class:`TermsLoss`. Every iteration's output holds ``loss`` and its terms.
+    Gradients are clipped by norm. A loss or a gradient that is not finite stops the run with a
+    :class:`ModelError` before it reaches the weights, so the state on disk stays good.
     """
 
     gradient_clip = 5.0
@@ -56,20 +67,24 @@ class VAETrainer(SupervisedTrainer):
         self.mixed_precision = bool(amp)
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, Any]) -> dict[str, torch.Tensor]:
-        image = batchdata[CommonKeys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
         network, loss_function = engine.network, engine.loss_function
-        assert isinstance(loss_function, NegativeELBO)
-        shown = batchdata.get(CORRUPTED, image).to(engine.state.device, non_blocking=engine.non_blocking)
+        assert isinstance(loss_function, TermsLoss)
+        batch = {
+            name: value.to(engine.state.device, non_blocking=engine.non_blocking)
+            for name, value in batchdata.items()
+            if isinstance(value, torch.Tensor)
+        }
+        image = batch[CommonKeys.IMAGE]
         # Drawn on the CPU: the same numbers whatever the device.
         noise = torch.randn(image.shape[0], _unwrapped(network).latent_size).to(image.device)
         network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         with _autocast(engine, self.mixed_precision):
-            output = engine.inferer(shown, network, noise)
+            output = engine.inferer(batch.get(CORRUPTED, image), network, noise)
         engine.state.output = {CommonKeys.IMAGE: image}
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-        nll, kl = (term.mean() for term in loss_function.terms(output, image))
-        loss = nll + loss_function.beta * kl
+        terms = loss_function.terms(output, batch)
+        loss = loss_function.total(terms)
         _check_finite(loss, "loss", engine)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         loss.backward()
@@ -77,20 +92,20 @@ class VAETrainer(SupervisedTrainer):
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_clip)
         _check_finite(norm, "gradient norm", engine)
         engine.optimizer.step()
-        engine.state.output.update(
-            {CommonKeys.LOSS: loss.detach(), "reconstruction_loss": nll.detach(), "kl": kl.detach()}
-        )
+        engine.state.output.update({CommonKeys.LOSS: loss.detach()})
+        engine.state.output.update({name: term.detach() for name, term in terms.items()})
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
 
 
-class VAEEvaluator(SupervisedEvaluator):
-    """Scores slices with an :class:`AnomalyMapper`: encode once, decode its K fixed draws.
+class DrawEvaluator(SupervisedEvaluator):
+    """Scores slices with an :class:`AnomalyMapper` in its K fixed draws.
 
     The output holds, for each slice (B,): ``label``, ``level`` and ``mask`` as in the batch, ``elbo``
-    (nats per value, at beta = 1, mean over the K draws), ``kl`` (nats), ``mean_<score>`` for every
-    :class:`Score`, ``epistemic`` and ``aleatoric`` (means over the pixels that the mapper scores);
-    ``pred`` (B, 4 + C, H, W); and ``z`` (B, C, H, W), the error in units of the predicted deviation.
+    (nats per value, at beta = 1, mean over the K draws), ``kl`` (nats); ``mean_<score>`` and
+    ``peak_<score>`` for every :class:`Score` that the network has, pooled over the pixels that the mapper
+    scores; ``epistemic`` and ``aleatoric`` (means over these); ``pred`` (B, 4 + C, H, W); and ``z``
+    (B, C, H, W), the error of the reconstruction in units of its predicted deviation.
     """
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -101,29 +116,21 @@ class VAEEvaluator(SupervisedEvaluator):
         # Not inference_mode: its tensors may not reach metrics that other code differentiates.
         with torch.no_grad():
             with _autocast(engine, self.amp):
-                moments = mapper.encode(image)
-                means, log_variances = mapper.decode_samples(*moments)
-            pred = mapper.to_maps(image, means, log_variances)
-            inside = foreground(image)
+                draws = Draws(*(part.float() for part in mapper.draw(image)))
+            pred = mapper.to_maps(image, draws)
             scored = scored_pixels(image, mapper.scores_whole_image)
-            likelihood = torch.stack(
-                [
-                    gaussian_log_likelihood(image, mean.float(), log_variance.float(), inside)
-                    for mean, log_variance in zip(means, log_variances, strict=True)
-                ]
-            ).mean(dim=0)
-            kl = kl_to_standard_normal(*(moment.float() for moment in moments))
-            decomposed = decompose(means.float(), log_variances.float())
+            likelihood = _likelihood(image, draws)
+            kl = kl_to_standard_normal(draws.latent_mean, draws.latent_log_variance)
             output: dict[str, torch.Tensor] = {
                 CommonKeys.IMAGE: image,
                 CommonKeys.LABEL: batchdata[CommonKeys.LABEL].to(image.device),
                 CommonKeys.PRED: pred,
                 "elbo": (likelihood - kl) / image[0].numel(),
                 "kl": kl,
-                "latent_deviation": torch.exp(0.5 * moments[1].float()).mean(dim=1),
+                "latent_deviation": torch.exp(0.5 * draws.latent_log_variance).mean(dim=1),
                 "epistemic": masked_mean(pred[:, 2:3], scored),
                 "aleatoric": masked_mean(pred[:, 3:4], scored),
-                **self._from_variance(image, scored, mapper, *decomposed),
+                **_pooled_scores(image, draws, mapper),
             }
             output |= {name: batchdata[name] for name in ("level", "mask") if name in batchdata}
         engine.state.output = output
@@ -131,20 +138,31 @@ class VAEEvaluator(SupervisedEvaluator):
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return output
 
-    @staticmethod
-    def _from_variance(
-        image: torch.Tensor,
-        scored: torch.Tensor,
-        mapper: AnomalyMapper,
-        mean: torch.Tensor,
-        epistemic: torch.Tensor,
-        aleatoric: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:
-        # Of each modality by its own variance, as in the mapper: ``pred`` holds only averages over them.
-        total = mapper.epistemic_weight * epistemic + mapper.aleatoric_weight * aleatoric
-        error = (image - mean).square()
-        z = (image - mean) / (total + EPSILON).sqrt()
-        return {"z": z} | {
-            f"mean_{score.value}": masked_mean(pixel_score(SCORE_CODES[score], error, total), scored)
-            for score in Score
-        }
+
+def _likelihood(image: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """Return the log likelihood of the head (B,) in nats, mean over the draws."""
+    inside = foreground(image)
+    each = [
+        gaussian_log_likelihood(image, mean, log_variance, inside)
+        for mean, log_variance in zip(draws.means, draws.log_variances, strict=True)
+    ]
+    return torch.stack(each).mean(dim=0)
+
+
+def _pooled_scores(image: torch.Tensor, draws: Draws, mapper: AnomalyMapper) -> dict[str, torch.Tensor]:
+    """Return ``z``, and every score of every slice (B,) by pooling and name."""
+    mean, epistemic, aleatoric = decompose(draws.means, draws.log_variances)
+    # Of each modality by its own variance, as in the mapper: ``pred`` holds only averages over them.
+    total = mapper.epistemic_weight * epistemic + mapper.aleatoric_weight * aleatoric
+    error, scored = (image - mean).square(), scored_pixels(image, mapper.scores_whole_image)
+    maps: dict[Score, torch.Tensor] = {
+        score: pixel_score(SCORE_CODES[score], error, total).mean(dim=1, keepdim=True)
+        for score in RECONSTRUCTION_SCORES
+    }
+    if len(draws.lesions) > 0:
+        maps[Score.LESION] = draws.lesions.mean(dim=0)
+    return {"z": (image - mean) / (total + EPSILON).sqrt()} | {
+        f"{pooling.value}_{score.value}": pool(values, scored, pooling)
+        for score, values in maps.items()
+        for pooling in Pooling
+    }

@@ -13,7 +13,7 @@ from monai.engines import Evaluator, Trainer
 
 from scripts.errors import InputError
 from scripts.io.atomic import save_torch
-from scripts.networks.bayesian_vae import VAEBackbone
+from scripts.networks.backbone import Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class TrainingState:
     def __init__(
         self,
         folder: str,
-        network: VAEBackbone,
+        network: Backbone,
         parts: Mapping[str, Stateful],
         evaluator: Evaluator,
         fingerprint: Mapping[str, Any] | None = None,

@@ -56,6 +56,8 @@ class Calibration:
     """Config value of the kind of latent draws."""
     region: str
     """Config value of the pixels that are scored."""
+    pooling: str
+    """Config value of how pixel scores become a slice's."""
     slice_threshold: float
     """Quantile of the slice scores of normal slices."""
     pixel_threshold: float
@@ -96,7 +98,15 @@ class Calibration:
         return cls(**{**data, "normal_range": tuple(LevelBand(**band) for band in data["normal_range"])})
 
     def matches(
-        self, weights_sha256: str, score: str, alpha: float, samples: int, seed: int, noise: str, region: str
+        self,
+        weights_sha256: str,
+        score: str,
+        alpha: float,
+        samples: int,
+        seed: int,
+        noise: str,
+        region: str,
+        pooling: str,
     ) -> str | None:
         """Return None when the thresholds hold for these settings, else a sentence that says why not."""
         given = {
@@ -105,6 +115,7 @@ class Calibration:
             "seed": seed,
             "noise": _config_value(noise),
             "region": _config_value(region),
+            "pooling": _config_value(pooling),
         }
         differing = [
             f"{name} {getattr(self, name)} (given {value})"
@@ -131,6 +142,7 @@ def calibrate(
     seed: int,
     noise: str,
     region: str,
+    pooling: str,
     source: str,
     slice_quantile: float = 0.95,
     pixel_quantile: float = 0.99,
@@ -152,6 +164,7 @@ def calibrate(
         seed: seed of the latent draws.
         noise: config value of the kind of latent draws.
         region: config value of the pixels that are scored.
+        pooling: config value of how pixel scores become a slice's.
         source: which data, in words.
         slice_quantile: share of normal slices at or below the slice threshold, in (0, 1).
         pixel_quantile: share of normal foreground pixels at or below the pixel threshold, in (0, 1).
@@ -181,6 +194,7 @@ def calibrate(
         seed=int(seed),
         noise=_config_value(noise),
         region=_config_value(region),
+        pooling=_config_value(pooling),
         slice_threshold=slice_threshold,
         pixel_threshold=pixels.quantile(pixel_quantile),
         slice_quantile=float(slice_quantile),

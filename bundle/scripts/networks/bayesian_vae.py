@@ -11,15 +11,16 @@ from monai.networks.blocks import Convolution
 from torch import nn
 
 from scripts.networks.attention import SpatialAttention
+from scripts.networks.backbone import Backbone
 
 _FORMAT = 1
 _ACTIVATION = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
 
 
-class VAEBackbone(nn.Module):
+class VAEBackbone(Backbone):
     """Encoder and decoder of a VAE that predicts a Gaussian, mean and log variance, for every pixel.
 
-    :class:`BayesianVAE` trains it; ``uncertainty.mapper.AnomalyMapper`` turns it into maps.
+    :class:`BayesianVAE` trains it; ``uncertainty.mapper.VAEMapper`` turns it into maps.
 
     Encoder: one 3 x 3 convolution of stride 2 per entry of ``channels``. Latent: one linear layer for
     the mean, one for the log variance. Decoder: a linear layer, then transposed convolutions back to
@@ -55,8 +56,7 @@ class VAEBackbone(nn.Module):
         dropout: float = 0.0,
         log_variance_range: tuple[float, float] = (-20.0, 20.0),
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, Any] = {
+        arguments = {
             "in_channels": in_channels,
             "image_size": image_size,
             "channels": list(channels),
@@ -69,12 +69,12 @@ class VAEBackbone(nn.Module):
             "dropout": dropout,
             "log_variance_range": log_variance_range,
         }
+        super().__init__(
+            arguments, latent_size, {"format": _FORMAT, "heads": heads, "key_grid": key_grid or 0}
+        )
         scale = 2 ** len(channels)
         if image_size % scale:
             raise ValueError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
-        self.in_channels = in_channels
-        self.image_size = image_size
-        self.latent_size = latent_size
         self.log_variance_min, self.log_variance_max = log_variance_range
         self.bottom_channels = channels[-1]
         self.bottom_size = image_size // scale
@@ -104,9 +104,14 @@ class VAEBackbone(nn.Module):
         nn.init.zeros_(self.log_variance_head.weight)
         if self.log_variance_head.bias is not None:
             nn.init.constant_(self.log_variance_head.bias, -4.0)
-        # What changes the function but no weight's shape travels with the weights and is compared on loading.
-        self.architecture: torch.Tensor
-        self.register_buffer("architecture", torch.tensor([_FORMAT, heads, key_grid or 0]))
+
+    def describe(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the latent mean (B, latent) of ``image`` (B, C, H, W)."""
+        return self.encode(image)[0]
+
+    def run_once(self, image: torch.Tensor) -> None:
+        """Decode the latent mean of ``image`` (B, C, H, W)."""
+        self.decode(self.encode(image)[0])
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and log variance of q(z | x), each (B, latent), of ``image`` (B, C, H, W)."""
@@ -130,18 +135,6 @@ class VAEBackbone(nn.Module):
 
     def _clamp(self, log_variance: torch.Tensor) -> torch.Tensor:
         return log_variance.clamp(self.log_variance_min, self.log_variance_max)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        wanted, errors = self.architecture.tolist(), args[-1]
-        given = state_dict.get(prefix + "architecture")
-        if given is not None and given.tolist() != wanted:
-            errors.append(
-                "weights of another architecture: "
-                f"expected (format, heads, key_grid) {wanted}, got {given.tolist()}"
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 class BayesianVAE(VAEBackbone):

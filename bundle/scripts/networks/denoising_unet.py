@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from monai.networks.nets import BasicUNet
-from torch import nn
 
+from scripts.networks.backbone import Backbone
 from scripts.networks.bayesian_vae import BayesianVAE, VAEBackbone
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE
 
@@ -35,8 +35,7 @@ class UNetBackbone(VAEBackbone):
         norm: str | Sequence[Any] = ("group", {"num_groups": 8}),
         dropout: float = 0.0,
     ) -> None:
-        nn.Module.__init__(self)  # none of the VAE's layers
-        self.arguments: dict[str, Any] = {
+        arguments = {
             "in_channels": in_channels,
             "image_size": image_size,
             "unet_channels": list(unet_channels),
@@ -45,8 +44,9 @@ class UNetBackbone(VAEBackbone):
         }
         if image_size % 16:
             raise ValueError(f"Expected image_size to be a multiple of 16, got {image_size}.")
-        self.in_channels, self.image_size = in_channels, image_size
-        self.latent_size = in_channels * image_size**2
+        # None of the VAE's layers; three zeros are what weights of this network have always held.
+        fixed = {"format": 0, "heads": 0, "key_grid": 0}
+        Backbone.__init__(self, arguments, in_channels * image_size**2, fixed)
         self.log_variance_min = -20.0
         self.unet = BasicUNet(
             2,
@@ -56,8 +56,6 @@ class UNetBackbone(VAEBackbone):
             norm=norm if isinstance(norm, str) else tuple(norm),
             dropout=dropout,
         )
-        self.architecture: torch.Tensor
-        self.register_buffer("architecture", torch.zeros(3, dtype=torch.int64))
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the image (B, C * H * W) as latent mean, and its fixed log variance."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from monai.utils import CommonKeys
 
+from scripts.objectives.terms import TermsLoss
 from scripts.options import Option
 
 
@@ -48,7 +50,7 @@ def foreground(image: torch.Tensor) -> torch.Tensor:
     return (image > 0).any(dim=1, keepdim=True)
 
 
-class NegativeELBO(nn.Module):
+class NegativeELBO(TermsLoss):
     """-(log p(x | z) - beta KL), per slice, divided by the number of values of a slice.
 
     Both terms are sums (over pixels; over latent dimensions) divided by the same constant C * H * W, so
@@ -62,18 +64,25 @@ class NegativeELBO(nn.Module):
         self.beta = float(beta)
 
     def terms(
-        self, output: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], image: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return reconstruction term (negative log likelihood) and KL, each (B,), nats per value."""
+        self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return the terms of a batch, means over its slices in nats per value.
+
+        Args:
+            output: of the network: image mean and log variance, latent mean and log variance.
+            batch: ``image`` (B, C, H, W).
+
+        Returns:
+            ``reconstruction_loss`` (negative log likelihood) and ``kl``.
+        """
+        image = batch[CommonKeys.IMAGE]
         mean, log_variance, latent_mean, latent_log_variance = (one.float() for one in output)
         region = foreground(image) if self.region is LikelihoodRegion.FOREGROUND else None
         values = image[0].numel()
         nll = -gaussian_log_likelihood(image, mean, log_variance, region) / values
-        return nll, kl_to_standard_normal(latent_mean, latent_log_variance) / values
+        kl = kl_to_standard_normal(latent_mean, latent_log_variance) / values
+        return {"reconstruction_loss": nll.mean(), "kl": kl.mean()}
 
-    def forward(
-        self, output: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], image: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the mean loss over the batch, of the network's ``output`` for ``image`` (B, C, H, W)."""
-        nll, kl = self.terms(output, image)
-        return (nll + self.beta * kl).mean()
+    def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of a batch from its :meth:`terms`."""
+        return terms["reconstruction_loss"] + self.beta * terms["kl"]

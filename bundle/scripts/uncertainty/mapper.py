@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
+from scripts.errors import InputError
+from scripts.networks.backbone import Backbone
 from scripts.networks.bayesian_vae import VAEBackbone
 from scripts.uncertainty.decomposition import decompose
 from scripts.uncertainty.latent_noise import NoiseKind, latent_noise
-from scripts.uncertainty.scores import SCORE_CODES, Score, ScoreRegion, pixel_score, scored_pixels
+from scripts.uncertainty.scores import (
+    RECONSTRUCTION_SCORES,
+    SCORE_CODES,
+    Pooling,
+    Score,
+    ScoreRegion,
+    pixel_score,
+    scored_pixels,
+)
 
 CHANNELS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric", "reconstruction")
 """Channels of ``pred`` for one input channel; the anomaly is 1, so that mask value 1 is called anomaly."""
 
 
-class AnomalyMapper(VAEBackbone):
-    """The VAE that maps ``image`` (B, C, H, W) to ``pred`` (B, 4 + C, H, W).
+class Draws(NamedTuple):
+    """What a network says of slices in K draws."""
 
-    Encodes once, decodes the K draws as one batch. It has the trained VAE's own state_dict, loaded
+    latent_mean: torch.Tensor
+    """(B, latent)"""
+    latent_log_variance: torch.Tensor
+    """(B, latent)"""
+    means: torch.Tensor
+    """(K, B, C, H, W), normalised intensity."""
+    log_variances: torch.Tensor
+    """(K, B, C, H, W)"""
+    lesions: torch.Tensor
+    """(K, B, 1, H, W) probability of a lesion; (0, B, 1, H, W) of a network that does not say."""
+
+
+class AnomalyMapper(Backbone):
+    """A trained network that maps ``image`` (B, C, H, W) to ``pred`` (B, 4 + C, H, W).
+
+    Encodes once, decodes the K draws as one batch. It has the trained network's own state_dict, loaded
     strictly; the draws are a buffer outside the state_dict, so K, seed and kind can change.
 
     Channels of ``pred``: 0 total uncertainty, 1 anomaly, 2 epistemic, 3 aleatoric (variances in
@@ -31,10 +56,14 @@ class AnomalyMapper(VAEBackbone):
         noise: how the draws are made, see :class:`NoiseKind`.
         score: what the anomaly channel holds, see :class:`Score`.
         region: which pixels are scored, see :class:`ScoreRegion`.
+        pooling: how pixels become the score of a slice, see :class:`Pooling`; no channel depends on it.
         use_epistemic: False leaves epistemic variance out of the total (an ablation).
         use_aleatoric: False leaves aleatoric variance out of the total (an ablation).
-        vae: arguments of :class:`VAEBackbone`.
+        network: arguments of the network.
     """
+
+    scores: ClassVar[tuple[Score, ...]] = RECONSTRUCTION_SCORES
+    """What the anomaly channel can hold."""
 
     def __init__(
         self,
@@ -43,15 +72,20 @@ class AnomalyMapper(VAEBackbone):
         noise: str = NoiseKind.NORMAL,
         score: str = Score.UNCERTAINTY_WEIGHTED,
         region: str = ScoreRegion.FOREGROUND,
+        pooling: str = Pooling.MEAN,
         use_epistemic: bool = True,
         use_aleatoric: bool = True,
-        **vae: Any,
+        **network: Any,
     ) -> None:
-        super().__init__(**vae)
+        super().__init__(**network)
         self.seed = seed
         self.noise = NoiseKind(noise).value
         self.region = ScoreRegion(region).value
+        self.pooling = Pooling(pooling).value
         self.scores_whole_image = self.region == ScoreRegion.IMAGE
+        if Score(score) not in self.scores:
+            known = ", ".join(self.scores)
+            raise InputError(f"Expected a score that this network has, one of {known}, got {score}.")
         self.score = Score(score).value
         self.score_code = SCORE_CODES[Score(score)]
         self.epistemic_weight = float(use_epistemic)
@@ -61,52 +95,55 @@ class AnomalyMapper(VAEBackbone):
         self.register_buffer("latent_draws", draws, persistent=False)
 
     def settings(self) -> dict[str, Any]:
-        """Return what the anomaly map depends on besides weights and image; thresholds are bound to it."""
+        """Return what scores depend on besides weights and image; thresholds are bound to it."""
         return {
             "score": self.score,
             "samples": len(self.latent_draws),
             "seed": self.seed,
             "noise": self.noise,
             "region": self.region,
+            "pooling": self.pooling,
         }
 
-    def decode_samples(
-        self, latent_mean: torch.Tensor, latent_log_variance: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return means and log variances (K, B, C, H, W) of the K draws, decoded as one batch."""
-        deviation = torch.exp(0.5 * latent_log_variance)
-        latent = latent_mean[None] + deviation[None] * self.latent_draws[:, None].to(deviation.dtype)
-        means, log_variances = self.decode(latent.flatten(0, 1))
-        shape = (latent.shape[0], latent.shape[1], self.in_channels, self.image_size, self.image_size)
-        return means.reshape(shape), log_variances.reshape(shape)
+    def draw(self, image: torch.Tensor) -> Draws:
+        """Return what the network says of ``image`` (B, C, H, W) in its K draws."""
+        raise NotImplementedError
 
-    def to_maps(self, image: torch.Tensor, means: torch.Tensor, log_variances: torch.Tensor) -> torch.Tensor:
-        """Return ``pred`` from the image and its K decoded draws."""
-        reconstruction, epistemic, aleatoric = decompose(means.float(), log_variances.float())
+    def to_maps(self, image: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """Return ``pred`` from the image and its draws."""
+        return self.reconstruction_maps(image, draws)
+
+    def reconstruction_maps(self, image: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """Return ``pred`` with a score of the reconstruction's error."""
+        reconstruction, epistemic, aleatoric = decompose(draws.means.float(), draws.log_variances.float())
         total = self.epistemic_weight * epistemic + self.aleatoric_weight * aleatoric
         anomaly = pixel_score(self.score_code, (image - reconstruction).square(), total)
         maps = [one.mean(dim=1, keepdim=True) for one in (total, anomaly, epistemic, aleatoric)]
+        return self.stack_maps(image, maps, reconstruction)
+
+    def stack_maps(
+        self, image: torch.Tensor, maps: list[torch.Tensor], reconstruction: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``pred`` from total, anomaly, epistemic, aleatoric (B, 1, H, W); 0 elsewhere."""
         scored = scored_pixels(image, self.scores_whole_image).to(image.dtype)
         return torch.cat([maps[0], maps[1], maps[2], maps[3], reconstruction], dim=1) * scored
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return ``pred`` (B, 4 + C, H, W) of ``image`` (B, C, H, W), normalised, background 0."""
+        return self.to_maps(image, self.draw(image))
+
+
+class VAEMapper(AnomalyMapper, VAEBackbone):
+    """:class:`AnomalyMapper` over a VAE: draws of its latent. Its scores are those of a reconstruction."""
+
+    def draw(self, image: torch.Tensor) -> Draws:
+        """Return the K draws of ``image`` (B, C, H, W), decoded as one batch."""
         latent_mean, latent_log_variance = self.encode(image)
-        means, log_variances = self.decode_samples(latent_mean, latent_log_variance)
-        return self.to_maps(image, means, log_variances)
-
-
-def mapper_of(
-    network: VAEBackbone,
-    samples: int = 5,
-    seed: int = 0,
-    noise: str = NoiseKind.NORMAL,
-    score: str = Score.UNCERTAINTY_WEIGHTED,
-    region: str = ScoreRegion.FOREGROUND,
-    kind: type[AnomalyMapper] = AnomalyMapper,
-) -> AnomalyMapper:
-    """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training."""
-    mapper = kind(samples, seed, noise, score, region, **network.arguments)
-    for name, layer in network.named_children():
-        setattr(mapper, name, layer)
-    return mapper
+        deviation = torch.exp(0.5 * latent_log_variance)
+        latent = latent_mean[None] + deviation[None] * self.latent_draws[:, None].to(deviation.dtype)
+        means, log_variances = self.decode(latent.flatten(0, 1))
+        shape = (latent.shape[0], latent.shape[1], self.in_channels, self.image_size, self.image_size)
+        lesions = image.new_zeros((0, image.shape[0], 1, self.image_size, self.image_size))
+        return Draws(
+            latent_mean, latent_log_variance, means.reshape(shape), log_variances.reshape(shape), lesions
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from scripts.options import Option
 
@@ -21,6 +22,24 @@ class Score(Option):
     """Half of log(total) + (x - mean)^2 / total: the Gaussian surprise without its constant, nats."""
     PRODUCT = "product"
     """(x - mean)^2 * total, intensity^4: what "anomalies raise uncertainty" would suggest."""
+    LESION = "lesion"
+    """Probability of a lesion, 0 to 1: of networks that learned it from painted lesions only."""
+
+
+RECONSTRUCTION_SCORES: tuple[Score, ...] = tuple(score for score in Score if score is not Score.LESION)
+"""Scores that need no more than a reconstruction and its variance."""
+
+PEAK_SIDE = 5
+"""Side of the square over which a map is smoothed before its peak is taken, pixels of 1.875 mm."""
+
+
+class Pooling(Option):
+    """How the pixel scores of a slice become one number."""
+
+    MEAN = "mean"
+    """Their mean (the paper's eq. 14): sensitive to how much of a slice is odd."""
+    PEAK = "peak"
+    """The highest mean of a square of 9 mm: sensitive to how odd the oddest place is."""
 
 
 class ScoreRegion(Option):
@@ -32,8 +51,33 @@ class ScoreRegion(Option):
     """Every pixel, the paper's plain mean; log variances of -20 on the background make A_pixel explode."""
 
 
+def score_name(score: str, alpha: float, pooling: str = Pooling.MEAN) -> str:
+    """Return what tables call a slice score: pixel score, pooling unless the mean, weight of the error."""
+    name, is_mean = Score(score).value, Pooling(pooling) is Pooling.MEAN
+    if is_mean and name == Score.SQUARED_ERROR:
+        return name
+    if is_mean:
+        return f"{name}, alpha {alpha:g}"
+    return f"{name}, {Pooling(pooling).value}" + (f", alpha {alpha:g}" if alpha else "")
+
+
 SCORE_CODES = {score: code for code, score in enumerate(Score)}
 """Plain integers for the scripted module, which cannot hold an enum."""
+
+
+def peak(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the highest value of ``values`` (B, 1, H, W), smoothed, on ``mask`` (B, 1, H, W), (B,).
+
+    What lies outside of the mask counts as 0; so does an empty mask.
+    """
+    smooth = F.avg_pool2d(values * mask, PEAK_SIDE, stride=1, padding=PEAK_SIDE // 2)
+    highest = smooth.masked_fill(~mask, -torch.inf).flatten(1).amax(dim=1)
+    return highest.masked_fill(~mask.flatten(1).any(dim=1), 0.0)
+
+
+def pool(values: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Return one number of ``values`` (B, 1, H, W) on ``mask`` (B, 1, H, W) for each slice, (B,)."""
+    return peak(values, mask) if Pooling(pooling) is Pooling.PEAK else masked_mean(values, mask)
 
 
 def pixel_score(code: int, squared_error: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
@@ -72,10 +116,11 @@ def slice_score(
     anomaly: torch.Tensor,
     alpha: float,
     region: str = ScoreRegion.FOREGROUND,
+    pooling: str = Pooling.MEAN,
 ) -> torch.Tensor:
-    """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * mean(A_pixel) of each slice, (B,).
+    """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(A_pixel) of each slice, (B,).
 
-    The paper's eq. 14, with means over the foreground or, its plain reading, over the image.
+    With mean pooling the paper's eq. 14, with means over the foreground or, its plain reading, the image.
 
     Args:
         image: (B, C, H, W) normalised, background 0.
@@ -83,7 +128,8 @@ def slice_score(
         anomaly: (B, 1, H, W) pixel scores.
         alpha: weight of the plain squared error, 0 to 1.
         region: a :class:`ScoreRegion`, that of the mapper that made ``anomaly``.
+        pooling: a :class:`Pooling`.
     """
     scored = scored_pixels(image, ScoreRegion(region) is ScoreRegion.IMAGE)
     error = masked_mean((image - reconstruction).square(), scored)
-    return alpha * error + (1 - alpha) * masked_mean(anomaly, scored)
+    return alpha * error + (1 - alpha) * pool(anomaly, scored, pooling)

@@ -1,0 +1,47 @@
+"""Validation without masks: every lesion-free slice once as it is, and once with painted lesions."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.utils import CommonKeys
+from tqdm import tqdm
+
+from scripts.data.slices import SliceDataset, SliceLabel, slice_label
+from scripts.data.synthetic_lesions import LESION, RandSyntheticLesiond
+
+
+def paint_slices(
+    dataset: SliceDataset, lesions: RandSyntheticLesiond, field_of_view: float, seed: int = 0
+) -> SliceDataset:
+    """Return the lesion-free slices of ``dataset``, followed by their painted copies with masks and labels.
+
+    The copies are the same for the same seed; one whose lesion does not show is left out. Labels and areas
+    are those of the painted lesions, so metrics of real lesions measure painted ones; no real mask is looked
+    at beyond leaving slices out.
+
+    Args:
+        dataset: slices of validation patients.
+        lesions: paints, with ``prob`` 1.
+        field_of_view: side of a slice, mm.
+        seed: of the lesions.
+    """
+    normal = dataset.subset((dataset.facts["label"] == SliceLabel.NORMAL).to_numpy())
+    lesions.set_random_state(seed)
+    painted = [
+        lesions({CommonKeys.IMAGE: image})
+        for image in tqdm(normal.images, desc="painting", unit="slice", disable=None)
+    ]
+    images = torch.stack([torch.as_tensor(one[CommonKeys.IMAGE]) for one in painted])
+    masks = torch.stack([torch.as_tensor(one[LESION]) for one in painted])
+    area = masks.flatten(1).sum(dim=1).double() * (field_of_view / images.shape[-1]) ** 2
+    facts = normal.facts.assign(lesion_mm2=area.numpy(), label=[slice_label(one) for one in area.tolist()])
+    shown = np.flatnonzero(facts["label"] == SliceLabel.ABNORMAL)
+    both = copy.copy(normal)
+    both.facts = pd.concat([normal.facts, facts.iloc[shown]], ignore_index=True)
+    both.images = torch.cat([normal.images, images[torch.from_numpy(shown)]])
+    both.masks = torch.cat([torch.zeros_like(masks), masks[torch.from_numpy(shown)]])
+    return both

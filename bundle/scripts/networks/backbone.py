@@ -1,0 +1,52 @@
+"""What every network for slices has, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Backbone(nn.Module):
+    """A network for square slices whose function is drawn by ``latent_size`` standard normal values.
+
+    Trainer, mappers and the scope gate ask for no more than this.
+
+    Args:
+        arguments: what the network was made with, for the records of a run; plain values.
+        latent_size: standard normal values of one draw.
+        architecture: whole numbers, by name, that change the function but no weight's shape. They travel
+            with the weights and are compared on loading.
+    """
+
+    def __init__(self, arguments: dict[str, Any], latent_size: int, architecture: Mapping[str, int]) -> None:
+        super().__init__()
+        self.arguments = arguments
+        self.in_channels: int = arguments["in_channels"]
+        self.image_size: int = arguments["image_size"]
+        self.latent_size = latent_size
+        self.architecture: torch.Tensor
+        self.register_buffer("architecture", torch.tensor(list(architecture.values())))
+        self.architecture_names = ", ".join(architecture)
+
+    def describe(self, image: torch.Tensor) -> torch.Tensor:
+        """Return features (B, F) that tell what slices (B, C, H, W) look like."""
+        raise NotImplementedError
+
+    def run_once(self, image: torch.Tensor) -> None:
+        """Pass slices (B, C, H, W) through every layer once, without chance; for hooks that watch layers."""
+        raise NotImplementedError
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        wanted, errors = self.architecture.tolist(), args[-1]
+        given = state_dict.get(prefix + "architecture")
+        if given is not None and given.tolist() != wanted:
+            errors.append(
+                "weights of another architecture: "
+                f"expected ({self.architecture_names}) {wanted}, got {given.tolist()}"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,26 @@
+"""A loss that is a weighted sum of named terms, each of which belongs into the history of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+
+class TermsLoss(nn.Module):
+    """What a trainer asks of a loss function."""
+
+    def terms(
+        self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return the terms, means over the batch, of a network's output for a batch of slices."""
+        raise NotImplementedError
+
+    def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss from its :meth:`terms`."""
+        raise NotImplementedError
+
+    def forward(self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of a batch."""
+        return self.total(self.terms(output, batch))
