@@ -49,6 +49,26 @@ def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     assert slices["patient"].nunique() == model["patients_test"]
 
 
+def test_evaluation_on_another_set_leaves_out_patients_that_were_trained_on(
+    commands: WarmCommands, evaluated: tuple[Path, Ended], tiny_options: tuple[str, ...], tiny_cohort: Path
+) -> None:
+    """On the set itself they are the patients of its test side: every figure is that of the evaluation."""
+    folder = evaluated[0]
+    configs = "['configs/train.yaml','configs/evaluate.yaml','configs/transfer.yaml']"
+    options = ["--config_file", configs, *tiny_options, f"--output_dir={folder.parent}"]
+    other = [
+        f"--test_dir={tiny_cohort}",
+        "--bootstrap_samples=20",
+        "--configuration=tiny",
+        "--test_name=other",
+    ]
+    commands.run("run", "evaluating", *options, *other, "--configuration=tiny").check()
+    rows = json.loads((folder.parent / "evaluation_other" / "metrics.json").read_text())
+    expected = json.loads((folder / "metrics.json").read_text())
+    assert {row["dataset"] for row in rows} == {f"other from {tiny_cohort.name}"}
+    assert [row | {"dataset": None} for row in rows] == [row | {"dataset": None} for row in expected]
+
+
 def test_evaluation_without_lesions_gives_no_figures_but_reasons(
     commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -65,3 +65,15 @@ def test_the_split_is_made_once(tmp_path):
     assert json.loads(file.read_text()) == content
     sides = [first.training, first.validation, first.test]
     assert sorted(scan["case"] for side in sides for scan in side) == list("abcdef")
+
+
+def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(caplog):
+    records = [{"case": f"c{n}", "patient": f"p{n}"} for n in range(4)]
+    split = sources.Split(training=records[:1], validation=records[1:2], test=records[2:3])
+    caplog.set_level("INFO")
+    assert sources.unseen_scans(records, split) == records[2:]
+    assert "Leaving out 2 of 4 scans" in caplog.text
+    twin = {"case": "other name", "patient": "p0"}
+    assert sources.unseen_scans([*records[2:], twin], split) == records[2:]
+    with pytest.raises(InputError, match=r"all 1 are of those in their training .* --test_dir"):
+        sources.unseen_scans([twin], split)

@@ -9,6 +9,7 @@ from pathlib import Path
 from scripts.data.datalist import find_scans
 from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
+from scripts.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,32 @@ def scans_or_phantoms(
         )
         generate_cohort(phantom_dir, subjects=subjects, modalities=modalities)
     return find_scans(dataset_dir, modalities, layout=layout, aliases=aliases)
+
+
+def unseen_scans(scans: Sequence[dict], split: Split) -> list[dict]:
+    """Return the scans of patients that nothing was trained or chosen on.
+
+    Args:
+        scans: records of another data set, with aliases applied.
+        split: of the data set that was trained on.
+
+    Raises:
+        InputError: no scan is left.
+    """
+    seen = {record["patient"] for record in (*split.training, *split.validation)}
+    left = [record for record in scans if record["patient"] not in seen]
+    if not left:
+        raise InputError(
+            f"Expected scans of patients that the weights have not seen, but all {len(scans)} are of those "
+            "in their training or validation; give another --test_dir."
+        )
+    if len(left) < len(scans):
+        logger.info(
+            "Leaving out %d of %d scans: their patients were trained or chosen on.",
+            len(scans) - len(left),
+            len(scans),
+        )
+    return left
 
 
 def split_scans(scans: Sequence[dict], split_file: str, fractions: Sequence[float], seed: int) -> Split:
