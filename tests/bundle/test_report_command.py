@@ -109,3 +109,18 @@ def test_a_run_that_saw_the_test_patients_is_refused_in_one_sentence(
     ended = commands.run("run", "report", "--config_file", CONFIGS, *options, f"--output_dir={tmp_path}")
     assert ended.code == 2
     assert "expected no test patient among those the run was trained or chosen on" in ended.error
+
+
+def test_report_on_another_set_measures_patients_that_were_not_trained_on(
+    commands: WarmCommands,
+    reported: Path,
+    tiny_run: tuple[Path, Ended],
+    tiny_options: tuple[str, ...],
+    tiny_cohort: Path,
+) -> None:
+    configs = "['configs/train.yaml','configs/report.yaml','configs/transfer.yaml']"
+    options = (f"--test_dir={tiny_cohort}", "--test_name=other", f"--output_dir={tiny_run[0]}", *tiny_options)
+    few = ("--bootstrap_samples=20", "--pictures=1")
+    commands.run("run", "report", "--config_file", configs, *options, *few).check()
+    # On the set itself these are the test patients.
+    assert tables(tiny_run[0] / "report_other")["patients"] == tables(reported)["patients"]
