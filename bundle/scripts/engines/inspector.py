@@ -69,6 +69,10 @@ class ScanInspector:
         decide(found.name, found.reports)
         return [] if found.mask is None else [found.mask.path]
 
+    def file_names(self, index: int) -> list[str]:
+        """Return what the files of a scan are called, without their folders."""
+        return [Path(file).name for file in ensure_tuple(self.record(index)["image"])]
+
     def load(self, index: int) -> tuple[MetaTensor, list[dict[str, Any]]]:
         """Return the preprocessed scan (C, X, Y, Z), and what was found about it.
 
@@ -108,8 +112,8 @@ class ScanInspector:
             raise summarise(errors, len(rows), "the others can be mapped")
 
     def _row(self, index: int, errors: list[tuple[str, Exception]]) -> dict[str, Any]:
-        case, files = self.record(index)["case"], ensure_tuple(self.record(index)["image"])
-        row = {"case": case, "files": [Path(file).name for file in files], "exit_code": 0, "reason": None}
+        case, files = self.record(index)["case"], self.file_names(index)
+        row = {"case": case, "files": files, "exit_code": 0, "reason": None}
         try:
             _, findings = self.load(index)
         except Exception as error:  # every scan gets its row; the first failure is raised at the end

@@ -16,11 +16,11 @@ from monai.utils import CommonKeys, ensure_tuple
 from scripts.data.slices import brain_slices, slice_levels
 from scripts.errors import ModelError
 from scripts.evaluation.calibration import Calibration
-from scripts.io.geometry import source_geometry
+from scripts.io.geometry import NiftiGeometry, source_geometry
 from scripts.io.nifti import write_map
 from scripts.io.results import Calibration as Thresholds
 from scripts.io.results import InputFile, ScanResult, SliceResult, scan_score
-from scripts.io.resume import planned_outputs
+from scripts.io.resume import SUFFIXES, planned_outputs
 from scripts.io.space import check_space
 from scripts.preflight.report import Level
 from scripts.report.overview import plot_overview
@@ -47,6 +47,9 @@ class ScanWriter:
         synthetic: the scans are phantoms; pictures say so.
     """
 
+    suffixes = SUFFIXES
+    """Of the files, by kind."""
+
     def __init__(
         self,
         output_dir: str | Path,
@@ -69,22 +72,44 @@ class ScanWriter:
         Raises:
             ResourceError: the disk has no room for the outputs, were they not compressed.
         """
-        kinds = [name.value for name in MapName]
-        if isinstance(self.calibration, Calibration):
-            kinds.append(MASK)
-        geometry = source_geometry(ensure_tuple(record["image"])[0])
+        geometry = self.geometry(record)
         check_space(self.output_dir, math.prod(geometry.shape[:3]) * (len(MapName) * FLOAT_BYTES + 1))
         return ScanResult(
             case=record["case"],
             geometry=geometry.to_dict(),
-            inputs=[InputFile.from_path(path) for path in ensure_tuple(record["image"])],
+            inputs=self.inputs(record),
             weights_sha256=self.weights_sha256,
             settings=self.settings,
             calibration=self._thresholds(),
-            outputs=planned_outputs(record["case"], [*kinds, OVERVIEW]),
+            outputs=planned_outputs(record["case"], self.kinds(), self.suffixes),
         )
 
-    def write(self, result: ScanResult, source: str, image: MetaTensor, pred: torch.Tensor) -> None:
+    def kinds(self) -> list[str]:
+        """Return what is written for each scan."""
+        mask = [MASK] if isinstance(self.calibration, Calibration) else []
+        return [*(name.value for name in MapName), *mask, OVERVIEW]
+
+    def geometry(self, record: Mapping[str, Any]) -> NiftiGeometry:
+        """Return the grid that the maps of a scan get."""
+        return source_geometry(ensure_tuple(record["image"])[0])
+
+    def inputs(self, record: Mapping[str, Any]) -> list[InputFile]:
+        """Return the files of a scan with their hashes."""
+        return [InputFile.from_path(path) for path in ensure_tuple(record["image"])]
+
+    def write_values(self, values: np.ndarray, source: Any, path: Path, kind: str) -> None:  # noqa: ANN401
+        """Write one map or the mask.
+
+        Args:
+            values: (X, Y, Z) float32, or uint8 for the mask, in the voxel order of the source.
+            source: as given to :meth:`write`.
+            path: of the file.
+            kind: a :class:`MapName` or ``mask``.
+        """
+        name = "anomaly mask" if kind == MASK else kind
+        write_map(values, source, path, f"{name}, research use only")
+
+    def write(self, result: ScanResult, source: Any, image: MetaTensor, pred: torch.Tensor) -> None:  # noqa: ANN401
         """Write maps, mask and picture, and fill ``result``.
 
         Args:
@@ -101,12 +126,10 @@ class ScanWriter:
         folder = self.output_dir / result.case
         for name in MapName:
             values = self._on_scan_grid(image, self._in_units(name, image, pred))
-            path = folder / str(result.outputs[name.value]["name"])
-            write_map(values, source, path, f"{name.value}, research use only")
+            self.write_values(values, source, folder / str(result.outputs[name]["name"]), name)
             if name is MapName.ANOMALY and isinstance(self.calibration, Calibration):
                 mask = (values > self.calibration.pixel_threshold).astype(np.uint8)
-                path = folder / str(result.outputs[MASK]["name"])
-                write_map(mask, source, path, "anomaly mask, research use only")
+                self.write_values(mask, source, folder / str(result.outputs[MASK]["name"]), MASK)
             del values
         self._draw(result, image, pred, folder / str(result.outputs[OVERVIEW]["name"]))
 

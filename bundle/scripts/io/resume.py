@@ -27,6 +27,10 @@ from scripts.io.results import (
 )
 
 
+SUFFIXES = {"map": "nii.gz", "overview": "png"}
+"""Of the files that are written for a NIfTI scan."""
+
+
 class OutputState(StrEnum):
     """What a run may do with the folder of a scan."""
 
@@ -36,18 +40,23 @@ class OutputState(StrEnum):
     """Skip: the same input, weights and settings gave the outputs that are there, unchanged."""
 
 
-def planned_outputs(case: str, kinds: Iterable[str]) -> dict[str, dict[str, str | None]]:
+def planned_outputs(
+    case: str, kinds: Iterable[str], suffixes: Mapping[str, str] = SUFFIXES
+) -> dict[str, dict[str, str | None]]:
     """Return ``ScanResult.outputs`` before the run: file names, no hashes yet.
 
     Args:
         case: The case's name.
         kinds: For example "anomaly" and "mask" (``<case>_<kind>.nii.gz``), and "overview" (``.png``).
+        suffixes: Of the files, by kind; "map" is that of every kind without its own.
 
     >>> planned_outputs("a", ["mask", "overview"])["overview"]
     {'name': 'a_overview.png', 'sha256': None}
     """
-    suffixes = {"overview": "png"}
-    return {kind: {"name": f"{case}_{kind}.{suffixes.get(kind, 'nii.gz')}", "sha256": None} for kind in kinds}
+    return {
+        kind: {"name": f"{case}_{kind}.{suffixes.get(kind, suffixes['map'])}", "sha256": None}
+        for kind in kinds
+    }
 
 
 def is_finished(

@@ -84,7 +84,7 @@ def examine(
     reports, volumes = list(found.reports), []
     for header in found.headers:
         voxels = read_voxels(header)
-        new = [voxels] if isinstance(voxels, Report) else _check_content(voxels, header) if content else []
+        new = [voxels] if isinstance(voxels, Report) else examine_content(voxels, header) if content else []
         reports += _named(new, header, len(found.headers) > 1)
         if isinstance(voxels, Report) or stops(new):
             return Examination(found.headers, tuple(reports))
@@ -127,7 +127,8 @@ def _check_mask(scan: ScanHeader) -> tuple[ScanHeader | None, list[Report]]:
     return mask, refusals or collect([check_mask_grid(mask, scan)])
 
 
-def _check_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Report]:
+def examine_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Report]:
+    """Run every check on voxels (C, X, Y, Z), up to the first refusal; safe fixes are made in place."""
     reports: list[Report] = []
     orientation = nibabel.io_orientation(header.affine)
     size = header.voxel_size[list(header.world_axes)]

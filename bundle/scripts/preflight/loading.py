@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 from monai.utils import ensure_tuple
+from numpy.typing import NDArray
 
 from scripts.errors import InputError
 from scripts.preflight.battery import Examination, examine
-from scripts.preflight.report import decide
+from scripts.preflight.report import Report, decide
 from scripts.preflight.rules import Rules
 
 FINDINGS = "findings"
@@ -69,13 +71,27 @@ class LoadScand(LoadImaged):
                 f"{found.name}: expected {self.count} volumes, one per modality, found {len(found.voxels)}; "
                 "check the modalities."
             )
-        affine = torch.from_numpy(found.headers[0].affine.copy())
-        meta = {
-            "filename_or_obj": path,
-            "original_affine": affine.clone(),
-            "spatial_shape": found.voxels.shape[1:],
-            "original_channel_dim": float("nan"),
-            "space": "RAS",
-            FINDINGS: [report.to_dict() for report in found.reports],
-        }
-        return MetaTensor(torch.from_numpy(found.voxels), affine=affine, meta=meta)
+        return scan_image(found.voxels, found.headers[0].affine, path, found.reports)
+
+
+def scan_image(
+    voxels: NDArray[np.float32], affine: NDArray[np.float64], name: str, reports: Sequence[Report]
+) -> MetaTensor:
+    """Return a scan as the preprocessing takes it.
+
+    Args:
+        voxels: (C, X, Y, Z).
+        affine: (4, 4) to mm, RAS.
+        name: what messages call it.
+        reports: what was found and not refused.
+    """
+    matrix = torch.from_numpy(affine.copy())
+    meta = {
+        "filename_or_obj": name,
+        "original_affine": matrix.clone(),
+        "spatial_shape": voxels.shape[1:],
+        "original_channel_dim": float("nan"),
+        "space": "RAS",
+        FINDINGS: [report.to_dict() for report in reports],
+    }
+    return MetaTensor(torch.from_numpy(voxels), affine=matrix, meta=meta)

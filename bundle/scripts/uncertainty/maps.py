@@ -8,6 +8,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from scripts.io.quantity import Quantity
 from scripts.options import Option
 
 
@@ -28,6 +29,16 @@ class MapName(Option):
 
 CHANNEL = {name: channel for channel, name in enumerate(MapName)}
 """Channel of ``pred`` that holds each map."""
+
+
+QUANTITIES = {
+    MapName.TOTAL_UNCERTAINTY: Quantity("TOTAL_VARIANCE", "Total variance", "normalised intensity²", "1"),
+    MapName.ANOMALY: Quantity("ANOMALY", "Anomaly score", "score", "1"),
+    MapName.EPISTEMIC: Quantity("EPISTEMIC", "Epistemic variance", "normalised intensity²", "1"),
+    MapName.ALEATORIC: Quantity("ALEATORIC", "Aleatoric variance", "normalised intensity²", "1"),
+    MapName.RECONSTRUCTION: Quantity("RECONSTRUCTION", "Reconstruction", "intensity of the scan", "[arb'U]"),
+}
+"""Of each map; ``MapName`` says more."""
 
 
 class SelectMapd(MapTransform):

@@ -1,0 +1,134 @@
+"""What an output takes over from its source series: patient, study, frame of reference, grid; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from highdicom import ContentQualificationValues, VolumeGeometry
+from pydicom.dataset import Dataset
+
+import scripts
+from scripts.io.dicom_planes import planes_of, stack_geometry
+
+EMPTY_WHEN_ABSENT = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Whose and which study: every DICOM object must have them, if need be empty."""
+
+TAKEN_OVER = (
+    *EMPTY_WHEN_ABSENT,
+    "IssuerOfPatientID",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "SpecificCharacterSet",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+"""Physicians, institution, device, comments, ethnic group and private elements stay behind."""
+
+RESEARCH = ContentQualificationValues.RESEARCH
+MANUFACTURER = "Brain-MRI anomaly bundle maintainers"
+MODEL = "Brain-MRI anomaly bundle"
+CODING_SCHEME = "99BRAINANOMALY"
+_NAMESPACE = UUID("6f3d2a52-5d0b-4f57-9a6e-0c0f6a1f7d11")
+
+
+@dataclass(frozen=True)
+class DicomSource:
+    """The source of a scan's outputs."""
+
+    datasets: tuple[Dataset, ...]
+    """Headers with no more than what outputs take over, in the order of the slices."""
+    geometry: VolumeGeometry
+    """(slices, rows, columns)."""
+    series_number: int
+    run: str
+    """Everything that decides the content of the outputs, as text: it gives them their UIDs."""
+    device: str
+    """What made them: digits of the weights' hash."""
+
+    @classmethod
+    def from_headers(cls, headers: Sequence[Dataset], run: str, device: str) -> DicomSource:
+        """Take over from headers that have passed the checks, in any order."""
+        planes = planes_of(headers)
+        geometry = stack_geometry(planes, headers[0].get("SpacingBetweenSlices"))
+        ordered = list(headers)
+        if len(headers) > 1:
+            ordered = [headers[i] for i in sorted(range(len(planes)), key=lambda i: planes[i].along)]
+        number = int(headers[0].get("SeriesNumber") or 0)
+        reduced = tuple(_reduce(header) for header in ordered)
+        return cls(reduced, geometry, max(number, 0), run, device)
+
+    def uid(self, *what: str) -> str:
+        """Return a UID that the same run on the same series gives again."""
+        first = self.datasets[0]
+        name = "|".join((str(first.SeriesInstanceUID), self.run, *what))
+        return f"2.25.{uuid5(_NAMESPACE, name).int}"
+
+    def identity(self, kind: str, position: int, description: str) -> dict[str, Any]:
+        """Return what highdicom wants to know about an output, each of which is a series of its own.
+
+        Args:
+            kind: of the output, unique.
+            position: from 1 on; gives the number of the series: outputs of series 5 are 5001 and on.
+            description: of the series.
+        """
+        return {
+            "series_instance_uid": self.uid(kind, "series"),
+            "series_number": 1000 * self.series_number + position,
+            "sop_instance_uid": self.uid(kind, "instance"),
+            "instance_number": 1,
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": MODEL,
+            "software_versions": scripts.__version__,
+            "device_serial_number": self.device,
+            "series_description": description,
+        }
+
+
+def finish(output: Dataset) -> None:
+    """Set what is the same in every output and highdicom leaves open."""
+    output.BodyPartExamined = "BRAIN"
+
+
+def _reduce(header: Dataset) -> Dataset:
+    reduced = Dataset()
+    for keyword in TAKEN_OVER:
+        if keyword in header:
+            reduced[keyword] = header[keyword]
+    for keyword in EMPTY_WHEN_ABSENT:
+        if keyword not in reduced:
+            setattr(reduced, keyword, "")
+    if str(reduced.PatientSex) not in ("M", "F", "O", ""):
+        reduced.PatientSex = ""
+    reduced.file_meta = header.file_meta
+    return reduced
