@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-EXTRAS := mlflow,onnx,phantom,dev
+EXTRAS := mlflow,onnx,phantom,dicom,dev
 
 # The bundle's own commands run from the bundle root, so paths given to them are absolute.
 BUNDLE := cd bundle && "$(CURDIR)/$(RUN)" -m monai.bundle

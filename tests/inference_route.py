@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,16 @@ class Inferred:
         return np.array(scores)
 
 
-def infer(scans: Path, output: Path, model: Path, **overrides: Any) -> Inferred:
+DICOM = ("inference.json", "inference_dicom.yaml")
+"""The config files of inference on DICOM."""
+
+
+def infer(
+    scans: Path, output: Path, model: Path, configs: Sequence[str] = ("inference.json",), **overrides: Any
+) -> Inferred:
     """Run inference as the bundle does, and read back what it wrote."""
     config = ConfigParser()
-    config.read_config(str(BUNDLE_ROOT / "configs" / "inference.json"))
+    config.read_config([str(BUNDLE_ROOT / "configs" / name) for name in configs])
     given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model)}
     for key, value in (given | NETWORK | {"device": torch.device("cpu")} | overrides).items():
         config[key] = value

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imsave
 
 from scripts.engines import scan_writer
 from tests.inference_route import make_model
@@ -21,10 +22,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lean_writer() -> Iterator[None]:
     """Leave out what takes as long as the maps themselves: the overview picture, and waiting for the disk."""
 
-    def empty_file(*given: Any, **_: Any) -> None:
-        Path(given[4]).write_bytes(b"")
+    def one_pixel(*given: Any, **_: Any) -> None:
+        imsave(given[4], [[0.0]], format="png")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan_writer, "plot_overview", empty_file)
+        patch.setattr(scan_writer, "plot_overview", one_pixel)
         patch.setattr(os, "fsync", lambda _: None)
         yield

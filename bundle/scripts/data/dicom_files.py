@@ -23,7 +23,8 @@ def list_all_files(root: Path) -> list[DicomFile]:
         raise InputError(f"Expected a folder or zip archive of DICOM, but '{root}' does not exist; check it.")
     if root.is_dir():
         return list(list_files(root))
-    return list_members(root) if zipfile.is_zipfile(root) else [root]
+    named_zip = root.suffix.lower() == ".zip"
+    return list_members(root) if named_zip or zipfile.is_zipfile(root) else [root]
 
 
 def list_members(path: Path) -> list[DicomFile]:

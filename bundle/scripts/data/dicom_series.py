@@ -10,7 +10,12 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
 
 from scripts.data.dicom_files import list_all_files
 from scripts.io.dicom_reading import DicomFile, quiet, read_dicom
@@ -114,8 +119,12 @@ def list_series(root: str | Path) -> Listing:
         except Exception:  # of many kinds; the number is told with every series, for a slice may be missing
             damaged += 1
             continue
-        headers[str(header.get("SeriesInstanceUID", ""))].append((file, header))
-    headers.pop("", None)  # a DICOMDIR and the like
+        if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            continue
+        if not header.get("SeriesInstanceUID"):
+            damaged += 1
+            continue
+        headers[str(header.SeriesInstanceUID)].append((file, header))
     with quiet():
         series = [_series(uid, files, damaged) for uid, files in headers.items()]
     return Listing(tuple(sorted(series, key=_order)), not_dicom, damaged)

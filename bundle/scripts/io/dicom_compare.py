@@ -15,7 +15,6 @@ from scripts.errors import ModelError, ResourceError
 from scripts.io.dicom_source import DicomSource
 
 SAME_PLACE_MM = 1e-3
-IDENTITY = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
 
 
 def check_values(values: NDArray[Any], source: DicomSource, path: Path, dtype: type) -> None:
@@ -62,9 +61,8 @@ def check_identity(written: Dataset, source: DicomSource, path: Path) -> None:
     Raises:
         ResourceError: they differ.
     """
-    first = source.datasets[0]
-    for keyword in IDENTITY:
-        if str(written.get(keyword) or "") != str(first.get(keyword) or ""):
+    for keyword, expected in source.whose.items():
+        if str(written.get(keyword) or "") != expected:
             raise ResourceError(_differs(path, keyword))
 
 

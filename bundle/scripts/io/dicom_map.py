@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.io.atomic import atomic_path
 from scripts.io.dicom_compare import check_values, compare
 from scripts.io.dicom_reading import quiet
-from scripts.io.dicom_source import CODING_SCHEME, RESEARCH, DicomSource, finish
+from scripts.io.dicom_source import CODING_SCHEME, RESEARCH, DicomSource
 from scripts.io.quantity import Quantity
 
 _WINDOW_PERCENTILE = 99.5
@@ -76,7 +76,7 @@ def make_map(
         content_qualification=RESEARCH,
         **source.identity(quantity.label, position, f"{quantity.title} (research)"),
     )
-    finish(made)
+    made.BodyPartExamined = "BRAIN"
     return made
 
 

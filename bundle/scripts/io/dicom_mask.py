@@ -21,7 +21,7 @@ import scripts
 from scripts.io.atomic import atomic_path
 from scripts.io.dicom_compare import check_values, compare
 from scripts.io.dicom_reading import quiet
-from scripts.io.dicom_source import CODING_SCHEME, MODEL, RESEARCH, DicomSource, finish
+from scripts.io.dicom_source import CODING_SCHEME, MODEL, RESEARCH, DicomSource
 
 LABEL = "ANOMALY"
 TITLE = "Anomaly above threshold (research)"
@@ -84,5 +84,5 @@ def make_segmentation(
         content_qualification=RESEARCH,
         **source.identity("SEGMENTATION", position, TITLE),
     )
-    finish(made)
+    made.BodyPartExamined = "BRAIN"
     return made

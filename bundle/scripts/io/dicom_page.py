@@ -13,7 +13,7 @@ from scripts.errors import ResourceError
 from scripts.io.atomic import atomic_path
 from scripts.io.dicom_compare import check_identity
 from scripts.io.dicom_reading import quiet
-from scripts.io.dicom_source import RESEARCH, DicomSource, finish
+from scripts.io.dicom_source import RESEARCH, DicomSource
 
 TITLE = "Anomaly report (research)"
 
@@ -72,7 +72,6 @@ def make_page(pdf: bytes, source: DicomSource, position: int) -> SOPClass:
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
     made.EncapsulatedDocumentLength = len(pdf)
-    finish(made)
     return made
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
 from highdicom import ContentQualificationValues, VolumeGeometry
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
 
 import scripts
@@ -55,6 +56,9 @@ TAKEN_OVER = (
 )
 """Physicians, institution, device, comments, ethnic group and private elements stay behind."""
 
+IDENTITY = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyID", "AccessionNumber")
+"""What no output may have otherwise than its source."""
+
 RESEARCH = ContentQualificationValues.RESEARCH
 MANUFACTURER = "Brain-MRI anomaly bundle maintainers"
 MODEL = "Brain-MRI anomaly bundle"
@@ -70,6 +74,8 @@ class DicomSource:
     """Headers with no more than what outputs take over, in the order of the slices."""
     geometry: VolumeGeometry
     """(slices, rows, columns)."""
+    whose: Mapping[str, str]
+    """Who and which study it is, as text: highdicom's objects share their elements with ``datasets``."""
     series_number: int
     run: str
     """Everything that decides the content of the outputs, as text: it gives them their UIDs."""
@@ -86,12 +92,12 @@ class DicomSource:
             ordered = [headers[i] for i in sorted(range(len(planes)), key=lambda i: planes[i].along)]
         number = int(headers[0].get("SeriesNumber") or 0)
         reduced = tuple(_reduce(header) for header in ordered)
-        return cls(reduced, geometry, max(number, 0), run, device)
+        whose = {keyword: str(reduced[0].get(keyword) or "") for keyword in IDENTITY}
+        return cls(reduced, geometry, whose, max(number, 0), run, device)
 
     def uid(self, *what: str) -> str:
         """Return a UID that the same run on the same series gives again."""
-        first = self.datasets[0]
-        name = "|".join((str(first.SeriesInstanceUID), self.run, *what))
+        name = "|".join((str(self.datasets[0].SeriesInstanceUID), self.run, *what))
         return f"2.25.{uuid5(_NAMESPACE, name).int}"
 
     def identity(self, kind: str, position: int, description: str) -> dict[str, Any]:
@@ -112,12 +118,10 @@ class DicomSource:
             "software_versions": scripts.__version__,
             "device_serial_number": self.device,
             "series_description": description,
+            "coding_schemes": [
+                CodingSchemeIdentificationItem(CODING_SCHEME, name=MODEL, responsible_organization=MANUFACTURER)
+            ],
         }
-
-
-def finish(output: Dataset) -> None:
-    """Set what is the same in every output and highdicom leaves open."""
-    output.BodyPartExamined = "BRAIN"
 
 
 def _reduce(header: Dataset) -> Dataset:

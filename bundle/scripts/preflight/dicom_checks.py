@@ -45,6 +45,16 @@ class Stack:
         return sorted(self.planes, key=lambda plane: plane.along)
 
 
+def check_person(stack: Stack) -> Report | None:
+    """Refuse a series whose images are of several patients or studies; outputs are written for one."""
+    for keyword in ("PatientID", "PatientName", "StudyInstanceUID"):
+        values = {str(header.get(keyword) or "") for header in stack.headers}
+        if len(values) > 1:
+            finding = f"expected images of one patient and study, found {len(values)} values of {keyword}"
+            return refuse("dicom_person", finding, "export the series again")
+    return None
+
+
 def check_decoder(stack: Stack) -> Report | None:
     """Refuse compressed pixels that no installed package can decode."""
     for syntax in sorted({header.file_meta.TransferSyntaxUID for header in stack.headers}):
@@ -220,6 +230,7 @@ def note_kind(stack: Stack) -> Report | None:
 
 
 DICOM_CHECKS: tuple[Callable[[Stack], Report | None], ...] = (
+    check_person,
     check_decoder,
     check_frames,
     check_photometric,

@@ -69,7 +69,9 @@ def examine_series(series: Series, rules: Rules | None = None, pixels: bool = Tr
         header = volume_header(series.key, geometry, rules)
         for check in (check_dimensions, check_memory, *GRID_CHECKS):
             reports += collect([check(header)])
-        if stops(reports) or not pixels:
+            if stops(reports):
+                return Examined(tuple(reports), header)
+        if not pixels:
             return Examined(tuple(reports), header)
         voxels = _read_voxels(series, geometry)
         if isinstance(voxels, Report):

@@ -1,0 +1,189 @@
+"""DICOM in, DICOM out: the same maps at the same places as from NIfTI files, whatever made these."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import highdicom
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from nibabel import Nifti1Image, as_closest_canonical
+from pydicom.pixels import pixel_array
+
+from scripts import BUNDLE_ROOT
+from scripts.errors import ScopeError
+from scripts.io.results import Status
+from scripts.uncertainty.maps import MapName
+from tests.dicom_files import AXIAL, SAGITTAL, make_enhanced, make_series, volume, zip_files
+from tests.heads import rotation
+from tests.inference_route import DICOM, Inferred, infer
+
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+REAL = os.environ.get("BRAIN_MRI_DICOM")
+needs_real_series = pytest.mark.skipif(REAL is None, reason="BRAIN_MRI_DICOM names no folder or zip of DICOM")
+
+
+def convert(series: Path, folder: Path) -> Path:
+    """Convert a series with dcm2niix, and return the folder of the one NIfTI file."""
+    folder.mkdir()
+    program = Path(sys.executable).with_name("dcm2niix")
+    ended = subprocess.run(
+        [program, "-z", "y", "-b", "n", "-f", "scan", "-o", folder, series], capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert [path.name for path in folder.iterdir()] == ["scan.nii.gz"]
+    return folder
+
+
+def only_case(output: Inferred) -> str:
+    (case,) = output.results
+    return case
+
+
+def path_of(output: Inferred, kind: str) -> Path:
+    case = only_case(output)
+    return output.folder / case / str(output.results[case].outputs[kind]["name"])
+
+
+def as_image(output: Inferred, kind: str) -> Nifti1Image:
+    """Return an output in RAS order: by the world coordinates of its file, NIfTI or DICOM."""
+    path = path_of(output, kind)
+    if path.suffix == ".gz":
+        return as_closest_canonical(nibabel.load(path))
+    # Not through the writer's code: frame by frame, from the attributes themselves.
+    read = pydicom.dcmread(path)
+    frames = read.PerFrameFunctionalGroupsSequence
+    positions = np.array([one.PlanePositionSequence[0].ImagePositionPatient for one in frames], dtype=float)
+    shared = read.SharedFunctionalGroupsSequence[0]
+    orientation = shared if "PlaneOrientationSequence" in shared else frames[0]
+    measures = shared if "PixelMeasuresSequence" in shared else frames[0]
+    row, column = np.split(np.array(orientation.PlaneOrientationSequence[0].ImageOrientationPatient, float), 2)
+    between_rows, between_columns = map(float, measures.PixelMeasuresSequence[0].PixelSpacing)
+    affine = np.eye(4)
+    affine[:3] = np.stack(
+        [positions[1] - positions[0], column * between_rows, row * between_columns, positions[0]], axis=1
+    )
+    return as_closest_canonical(Nifti1Image(pixel_array(read).astype(np.float32), FLIP @ affine))
+
+
+def assert_same_maps(dicom: Inferred, nifti: Inferred) -> None:
+    """Compare every output at the world points of the scan's voxels."""
+    for kind in (*MapName, "mask"):
+        ours, theirs = as_image(dicom, kind), as_image(nifti, kind)
+        assert ours.shape == theirs.shape
+        corners = np.array([(x, y, z, 1) for x in (0, ours.shape[0] - 1) for y in (0, 9) for z in (0, ours.shape[2] - 1)])
+        assert np.abs(corners @ (ours.affine - theirs.affine).T).max() < 1e-3  # mm
+        ours, theirs = np.asarray(ours.dataobj), np.asarray(theirs.dataobj)
+        if kind == "mask":
+            assert (ours != theirs).mean() < 1e-4
+        else:
+            assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max(), kind
+    case, other = only_case(dicom), only_case(nifti)
+    assert np.allclose(dicom.scores(case), nifti.scores(other), rtol=1e-3, equal_nan=True)
+    assert np.isclose(dicom.results[case].scan_score, nifti.results[other].scan_score, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("axes", "turn"), [(AXIAL, None), (SAGITTAL, rotation(17, -9))], ids=["axial", "oblique-sagittal"]
+)
+def test_dicom_and_dcm2niix_give_the_same_maps(
+    model: Path, tmp_path: Path, axes: tuple[str, ...], turn: np.ndarray | None
+) -> None:
+    make_series(tmp_path / "series", volume(axes=axes, turn=turn))
+    dicom = infer(tmp_path / "series", tmp_path / "dicom", model, configs=DICOM)
+    nifti = infer(convert(tmp_path / "series", tmp_path / "nifti"), tmp_path / "maps", model)
+    assert_same_maps(dicom, nifti)
+
+
+def test_folder_archive_and_multi_frame_file_give_the_same_maps(model: Path, tmp_path: Path) -> None:
+    files = make_series(tmp_path / "series")
+    archive = zip_files(tmp_path / "series.zip", files)
+    (tmp_path / "enhanced").mkdir()
+    make_enhanced(tmp_path / "enhanced" / "image.dcm")
+    outputs = [
+        infer(place, tmp_path / f"maps_{number}", model, configs=DICOM)
+        for number, place in enumerate((tmp_path / "series", archive, tmp_path / "enhanced"))
+    ]
+    for other in outputs[1:]:
+        for kind in MapName:
+            ours, theirs = as_image(outputs[0], kind), as_image(other, kind)
+            assert np.array_equal(np.asarray(ours.dataobj), np.asarray(theirs.dataobj))
+    first, packed = (pydicom.dcmread(path_of(one, "anomaly"), stop_before_pixels=True) for one in outputs[:2])
+    assert first.SOPInstanceUID == packed.SOPInstanceUID
+
+
+def test_result_and_page_tell_what_the_files_hold(model: Path, tmp_path: Path) -> None:
+    make_series(tmp_path / "series")
+    output = infer(tmp_path / "series", tmp_path / "maps", model, configs=DICOM)
+    result = output.results[only_case(output)]
+    assert result.status is Status.OK
+    assert set(result.outputs) == {*MapName, "mask", "overview", "page"}
+    assert {path.name for path in path_of(output, "mask").parent.iterdir()} == {
+        str(one["name"]) for one in result.outputs.values()
+    } | {f"{result.case}_result.json"}
+    anomaly, mask = (pixel_array(pydicom.dcmread(path_of(output, kind))) for kind in ("anomaly", "mask"))
+    threshold = result.calibration.pixel_threshold
+    assert np.array_equal(mask, anomaly > threshold)
+    assert 0 < mask.mean() < 0.5
+    assert f"{threshold:.6g}" in pydicom.dcmread(path_of(output, "mask")).ContentDescription
+    page = pydicom.dcmread(path_of(output, "page"))
+    assert page.EncapsulatedDocument.startswith(b"%PDF")
+    numbers = [
+        highdicom.imread(path_of(output, kind), lazy_frame_retrieval=True).SeriesNumber for kind in (*MapName, "mask")
+    ]
+    assert len({*numbers, page.SeriesNumber}) == len(MapName) + 2
+
+
+def test_threshold_that_nothing_exceeds_gives_an_empty_segmentation(model: Path, tmp_path: Path) -> None:
+    make_series(tmp_path / "series")
+    config = {"writer#calibration": "$dataclasses.replace(@calibration, pixel_threshold=1e9)"}
+    imports = ["$import sys", "$import torch", "$import dataclasses"]
+    output = infer(tmp_path / "series", tmp_path / "maps", model, configs=DICOM, imports=imports, **config)
+    assert not pixel_array(pydicom.dcmread(path_of(output, "mask"))).any()
+
+
+def test_a_bad_series_stops_no_other(model: Path, tmp_path: Path) -> None:
+    make_series(tmp_path / "scans", series="1.2.3.1", leave_out=[17])
+    make_series(tmp_path / "scans", series="1.2.4.1", study="1.2.4")
+    with pytest.raises(Exception, match="1 of 2 scans failed.*expected images 4.5 mm apart"):
+        infer(tmp_path / "scans", tmp_path / "maps", model, configs=DICOM)
+    folders = [path for path in (tmp_path / "maps").iterdir() if path.is_dir()]
+    assert sorted(len(list(folder.iterdir())) for folder in folders) == [1, len(MapName) + 4]
+
+
+def test_scope_gate_stands_before_the_network(tmp_path: Path) -> None:
+    make_series(tmp_path / "series")  # a made-up head, and the weights that are shipped
+    shipped = {
+        "latent_size": 256,
+        "heads": 8,
+        "encoder_attention": [2, 4],
+        "decoder_attention": [1, 3],
+        "samples": 5,
+    }
+    with pytest.raises(ScopeError, match="found one out of scope, p = "):
+        infer(tmp_path / "series", tmp_path / "maps", BUNDLE_ROOT / "models", configs=DICOM, **shipped)
+    (folder,) = (path for path in (tmp_path / "maps").iterdir() if path.is_dir())
+    assert [path.name for path in folder.iterdir()] == [f"{folder.name}_result.json"]
+
+
+@needs_real_series
+@pytest.mark.slow
+def test_real_series_gives_the_maps_that_dcm2niix_gives(model: Path, tmp_path: Path) -> None:
+    place = Path(str(REAL))
+    dicom = infer(place, tmp_path / "dicom", model, configs=DICOM, scope="warn")
+    if place.is_file():
+        import zipfile
+
+        with zipfile.ZipFile(place) as archive:
+            archive.extractall(tmp_path / "unpacked")
+        place = tmp_path / "unpacked"
+    nifti = infer(convert(place, tmp_path / "nifti"), tmp_path / "maps", model, scope="warn")
+    assert_same_maps(dicom, nifti)
+    for kind in (*MapName, "mask"):
+        written = pydicom.dcmread(path_of(dicom, kind), stop_before_pixels=True)
+        assert len(written.PerFrameFunctionalGroupsSequence) == written.NumberOfFrames
