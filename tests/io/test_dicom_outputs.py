@@ -15,14 +15,14 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, SegmentationStorage
 
-from scripts.errors import ModelError, ResourceError
+from scripts.errors import InputError, ModelError, ResourceError
 from scripts.io import dicom_map, dicom_mask, dicom_page
 from scripts.io.dicom_map import write_parametric_map
 from scripts.io.dicom_mask import write_segmentation
 from scripts.io.dicom_page import write_page
 from scripts.io.dicom_source import DicomSource
 from scripts.uncertainty.maps import QUANTITIES, MapName
-from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, SAGITTAL, make_datasets, make_enhanced, volume
+from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, SAGITTAL, make_datasets, make_enhanced, save, volume
 from tests.heads import rotation
 
 GRID = volume(axes=SAGITTAL, turn=rotation(17, -9))
@@ -198,15 +198,48 @@ def test_outputs_of_a_multi_frame_source(values: np.ndarray, tmp_path: Path) -> 
     assert sorted(frames) == list(range(1, 37))
 
 
-def test_source_without_what_may_be_missing_gets_it_empty(tmp_path: Path) -> None:
+def test_source_without_what_may_be_missing_gets_it_empty(values: np.ndarray, tmp_path: Path) -> None:
     datasets = make_datasets(GRID)
     for one in datasets:
         del one.PatientBirthDate, one.AccessionNumber, one.StudyID, one.ReferringPhysicianName, one.StudyTime
-        del one.SeriesNumber
+        del one.SeriesNumber, one.SliceThickness
         one.PatientSex = "unknown"
     source = DicomSource.from_headers(datasets, run="a run", device="07ce6d0d")
+    write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
     output = pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7))
     assert not any((output.PatientBirthDate, output.AccessionNumber, output.PatientSex))
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "Müller^Jörg"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),  # the standard's own example
+    ],
+)
+def test_names_keep_their_letters(
+    values: np.ndarray, tmp_path: Path, alphabet: str | list[str], name: str
+) -> None:
+    datasets = make_datasets(GRID)
+    for one in datasets:
+        one.SpecificCharacterSet, one.PatientName = alphabet, name
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in save(tmp_path / "series", datasets)]
+    source = DicomSource.from_headers(headers, run="a run", device="07ce6d0d")
+    path = write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
+    assert pydicom.dcmread(path).PatientName == name
+    assert pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7)).PatientName == name
+
+
+def test_attributes_that_cannot_be_written_are_refused_without_a_word_of_them(tmp_path: Path) -> None:
+    datasets = make_datasets(GRID)
+    for one in datasets:
+        one.StudyDate = "secret-4712"
+    source = DicomSource.from_headers(datasets, run="a run", device="07ce6d0d")
+    with pytest.raises(InputError, match=r"page.dcm: cannot be made .* \(ValueError\)") as caught:
+        write_page(PDF, source, tmp_path / "page.dcm", 7)
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

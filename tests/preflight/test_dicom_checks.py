@@ -208,6 +208,23 @@ def test_images_of_two_people_in_one_series_are_refused(tmp_path: Path, keyword:
     assert PATIENT_ID not in text
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("StudyDate", "00000000"), ("PatientBirthDate", "yesterday"), ("StudyTime", "99:99")]
+)
+def test_dates_that_no_output_could_have_are_refused(tmp_path: Path, keyword: str, value: str) -> None:
+    text = sentence(examine(tmp_path, lambda dataset, _: setattr(dataset, keyword, value)), "dicom_dates")
+    assert keyword in text
+    assert value not in text
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    files = make_series(tmp_path)
+    content = files[3].read_bytes()
+    place = content.index(b"\x20\x00\x32\x00DS") + 8
+    files[3].write_bytes(content[:place] + b"1,5" + content[place + 3 :])
+    sentence(examine_series(only_series(tmp_path)), "dicom_damaged")
+
+
 @pytest.mark.case(59)
 def test_multi_frame_file_is_read_as_the_single_frames_are(tmp_path: Path) -> None:
     make_enhanced(tmp_path / "enhanced.dcm")
@@ -324,7 +341,7 @@ def test_library_messages_that_name_people_are_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     def change(dataset: Dataset, _: int) -> None:
-        dataset.PatientBirthDate = PATIENT_ID  # no date: pydicom warns, and quotes it
+        dataset.AcquisitionDate = PATIENT_ID  # no date: pydicom warns, and quotes it
 
     make_series(tmp_path, change=change)
     caplog.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,33 @@ from highdicom import Volume
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from scripts.errors import ModelError, ResourceError
+from scripts.errors import BundleError, InputError, ModelError, ResourceError
+from scripts.io.atomic import atomic_path
+from scripts.io.dicom_reading import quiet
 from scripts.io.dicom_source import DicomSource
 
 SAME_PLACE_MM = 1e-3
+
+
+@contextmanager
+def dicom_output(path: Path) -> Iterator[Path]:
+    """Yield a temporary path as :func:`atomic_path`; errors of pydicom and highdicom lose their text.
+
+    That text may quote what stands in the source, and so name people.
+
+    Raises:
+        InputError: the output cannot be made.
+    """
+    try:
+        with quiet(), atomic_path(path) as temporary:
+            yield temporary
+    except (BundleError, OSError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path.name}: cannot be made from the attributes of the series ({type(error).__name__}); "
+            "correct or anonymise them, or report it."
+        ) from error
 
 
 def check_values(values: NDArray[Any], source: DicomSource, path: Path, dtype: type) -> None:

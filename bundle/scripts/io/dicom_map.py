@@ -10,9 +10,7 @@ from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 
-from scripts.io.atomic import atomic_path
-from scripts.io.dicom_compare import check_values, compare
-from scripts.io.dicom_reading import quiet
+from scripts.io.dicom_compare import check_values, compare, dicom_output
 from scripts.io.dicom_source import CODING_SCHEME, RESEARCH, DicomSource
 from scripts.io.quantity import Quantity
 
@@ -37,7 +35,7 @@ def write_parametric_map(
     """
     path = Path(path)
     check_values(values, source, path, np.float32)
-    with quiet(), atomic_path(path) as temporary:
+    with dicom_output(path) as temporary:
         make_map(values, source, quantity, position).save_as(temporary, enforce_file_format=True)
         written = ParametricMap.from_file(temporary)
         volume = written.get_volume(apply_real_world_transform=True, dtype=np.float32)

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 
 import scripts
-from scripts.io.atomic import atomic_path
-from scripts.io.dicom_compare import check_values, compare
-from scripts.io.dicom_reading import quiet
+from scripts.io.dicom_compare import check_values, compare, dicom_output
 from scripts.io.dicom_source import CODING_SCHEME, MODEL, RESEARCH, DicomSource
 
 LABEL = "ANOMALY"
@@ -47,7 +45,7 @@ def write_segmentation(
     """
     path = Path(path)
     check_values(mask, source, path, np.uint8)
-    with quiet(), atomic_path(path) as temporary:
+    with dicom_output(path) as temporary:
         make_segmentation(mask, source, threshold, position).save_as(temporary, enforce_file_format=True)
         written = segread(temporary)
         compare(written, written.get_volume(combine_segments=True, dtype=np.uint8), mask, source, path)

@@ -10,9 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from scripts.errors import ResourceError
-from scripts.io.atomic import atomic_path
-from scripts.io.dicom_compare import check_identity
-from scripts.io.dicom_reading import quiet
+from scripts.io.dicom_compare import check_identity, dicom_output
 from scripts.io.dicom_source import RESEARCH, DicomSource
 
 TITLE = "Anomaly report (research)"
@@ -31,7 +29,7 @@ def write_page(pdf: bytes, source: DicomSource, path: str | Path, position: int)
         ResourceError: the file cannot be written, or reads back differently.
     """
     path = Path(path)
-    with quiet(), atomic_path(path) as temporary:
+    with dicom_output(path) as temporary:
         make_page(pdf, source, position).save_as(temporary, enforce_file_format=True)
         written = dcmread(temporary)
         check_identity(written, source, path)

@@ -10,9 +10,10 @@ from uuid import UUID, uuid5
 from highdicom import ContentQualificationValues, VolumeGeometry
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 import scripts
-from scripts.io.dicom_planes import planes_of, stack_geometry
+from scripts.io.dicom_planes import is_multi_frame, planes_of, stack_geometry
 
 EMPTY_WHEN_ABSENT = (
     "PatientID",
@@ -91,7 +92,7 @@ class DicomSource:
         if len(headers) > 1:
             ordered = [headers[i] for i in sorted(range(len(planes)), key=lambda i: planes[i].along)]
         number = int(headers[0].get("SeriesNumber") or 0)
-        reduced = tuple(_reduce(header) for header in ordered)
+        reduced = tuple(_reduce(header, geometry.spacing_between_slices) for header in ordered)
         whose = {keyword: str(reduced[0].get(keyword) or "") for keyword in IDENTITY}
         return cls(reduced, geometry, whose, max(number, 0), run, device)
 
@@ -124,7 +125,8 @@ class DicomSource:
         }
 
 
-def _reduce(header: Dataset) -> Dataset:
+def _reduce(header: Dataset, spacing: float) -> Dataset:
+    """Return what outputs take over of one file; what highdicom cannot do without is filled in."""
     reduced = Dataset()
     for keyword in TAKEN_OVER:
         if keyword in header:
@@ -134,5 +136,10 @@ def _reduce(header: Dataset) -> Dataset:
             setattr(reduced, keyword, "")
     if str(reduced.PatientSex) not in ("M", "F", "O", ""):
         reduced.PatientSex = ""
+    if not reduced.get("SliceThickness") and not is_multi_frame(header):
+        reduced.SliceThickness = f"{spacing:.10g}"
+    alphabets = reduced.get("SpecificCharacterSet")
+    if isinstance(alphabets, MultiValue):  # an empty first one, usual in Japan, is the alphabet of this name
+        reduced.SpecificCharacterSet = [alphabet or "ISO 2022 IR 6" for alphabet in alphabets]
     reduced.file_meta = header.file_meta
     return reduced

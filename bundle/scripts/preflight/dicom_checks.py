@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
+from pydicom.valuerep import DA, TM
 
 from scripts.data.dicom_series import Kind, Series
 from scripts.io.dicom_planes import Plane, is_multi_frame, planes_of
@@ -52,6 +53,19 @@ def check_person(stack: Stack) -> Report | None:
         if len(values) > 1:
             finding = f"expected images of one patient and study, found {len(values)} values of {keyword}"
             return refuse("dicom_person", finding, "export the series again")
+    return None
+
+
+def check_dates(stack: Stack) -> Report | None:
+    """Refuse dates and times that are none: outputs must have the same, and may not have such."""
+    header = stack.headers[0]
+    for keyword, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM)):
+        value = str(header.get(keyword) or "")
+        try:
+            kind(value)
+        except ValueError:
+            finding = f"expected a DICOM date or time as {keyword}, found something else"
+            return refuse("dicom_dates", finding, "correct or empty it in the series")
     return None
 
 
@@ -231,6 +245,7 @@ def note_kind(stack: Stack) -> Report | None:
 
 DICOM_CHECKS: tuple[Callable[[Stack], Report | None], ...] = (
     check_person,
+    check_dates,
     check_decoder,
     check_frames,
     check_photometric,
