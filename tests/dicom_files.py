@@ -79,7 +79,11 @@ def make_enhanced(path: Path, change: Change | None = None) -> Path:
     """Write a series as one multi-frame file, converted by highdicom, and return its path."""
     datasets = make_datasets(change=change)
     LegacyConvertedEnhancedMRImage(
-        datasets, series_instance_uid="1.2.3.5", series_number=2, sop_instance_uid="1.2.3.5.1", instance_number=1
+        datasets,
+        series_instance_uid="1.2.3.5",
+        series_number=2,
+        sop_instance_uid="1.2.3.5.1",
+        instance_number=1,
     ).save_as(path, enforce_file_format=True)
     return path
 
@@ -99,16 +103,27 @@ def _slice(grid: Volume, index: int, change: Change | None, series: str, study: 
     meta.MediaStorageSOPInstanceUID = f"{series}.{index + 1}"
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    made.PatientName, made.PatientID, made.PatientBirthDate, made.PatientSex = NAME, PATIENT_ID, "19700101", "F"
+    made.PatientName, made.PatientID, made.PatientBirthDate, made.PatientSex = (
+        NAME,
+        PATIENT_ID,
+        "19700101",
+        "F",
+    )
     made.StudyInstanceUID, made.SeriesInstanceUID = study, series
     made.StudyDate, made.StudyTime, made.StudyID, made.AccessionNumber = "20200102", "101500", "7", "A-17"
     made.ReferringPhysicianName, made.PatientComments, made.EthnicGroup = PHYSICIAN, "lives nearby", "unknown"
     made.InstitutionName, made.Manufacturer, made.SeriesNumber = "Princeton-Plainsboro", "Maker", 3
     made.SeriesDescription, made.Modality, made.ImageType = "t1 post", "MR", ["ORIGINAL", "PRIMARY", "M"]
-    made.PatientPosition, made.BodyPartExamined, made.FrameOfReferenceUID = "HFS", "HEAD", grid.frame_of_reference_uid
+    made.PatientPosition, made.BodyPartExamined, made.FrameOfReferenceUID = (
+        "HFS",
+        "HEAD",
+        grid.frame_of_reference_uid,
+    )
     made.PositionReferenceIndicator, made.SliceThickness = "", str(grid.spacing_between_slices)
     made.InstanceNumber = index + 1
-    made.ImagePositionPatient = [f"{x:.8f}"[:16] for x in grid.map_indices_to_reference(np.array([[index, 0, 0]]))[0]]
+    made.ImagePositionPatient = [
+        f"{x:.8f}"[:16] for x in grid.map_indices_to_reference(np.array([[index, 0, 0]]))[0]
+    ]
     row, column = grid.unit_vectors()[2], grid.unit_vectors()[1]
     made.ImageOrientationPatient = [f"{x:.12f}"[:16] for x in (*row, *column)]
     made.PixelSpacing = [str(step) for step in grid.pixel_spacing]

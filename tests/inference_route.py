@@ -97,7 +97,8 @@ def infer(
     given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model)}
     for key, value in (given | NETWORK | {"device": torch.device("cpu")} | overrides).items():
         config[key] = value
-    config.get_parsed_content("initialize#2")  # loads the weights; the other entries are for commands
+    last = len(config["initialize"]) - 1
+    config.get_parsed_content(f"initialize#{last}")  # loads the weights; the other entries are for commands
     evaluator = config.get_parsed_content("evaluator")
     evaluator.run()
     cases = [result.case for result in evaluator.results]

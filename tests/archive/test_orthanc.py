@@ -1,4 +1,4 @@
-"""A real archive: store a series in Orthanc, fetch it over DICOMweb, map it, store the maps, find them there."""
+"""A real archive: store a series in Orthanc, fetch it over DICOMweb, map it, store the maps, find them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_series_goes_through_the_archive_and_its_maps_come_back(archive: DICOMwebClient, tmp_path: Path) -> None:
+def test_series_goes_through_the_archive_and_its_maps_come_back(
+    archive: DICOMwebClient, tmp_path: Path
+) -> None:
     files = make_series(tmp_path / "scanner", volume(axes=SAGITTAL, turn=rotation(17, -9)))
     archive.store_instances([pydicom.dcmread(file) for file in files])
 

@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from scripts.data.dicom_choice import choose_series, find_series, table
 from scripts.data.dicom_series import Kind, Listing, Series, list_series, pseudonym
-from scripts.errors import InputError
+from scripts.errors import InputError, ScopeError
 from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, make_datasets, make_series, save, volume, zip_files
 
 SMALL = volume()[:3]
@@ -107,8 +107,12 @@ def test_the_only_original_series_needs_no_word(several: Path) -> None:
 @pytest.mark.case(57)
 @pytest.mark.parametrize("wanted", ["1.2.3.4", "1.2.3.5"])
 def test_localizers_and_other_modalities_are_never_taken(several: Path, wanted: str) -> None:
-    with pytest.raises(InputError, match="Expected MR images for --series, got series_"):
-        choose_series(list_series(several), wanted)
+    listing = list_series(several)
+    with pytest.raises(ScopeError, match="Expected MR images for --series, got series_"):
+        choose_series(listing, wanted)
+    alone = Listing(tuple(one for one in listing.series if one.uid == wanted), 0, 0)
+    with pytest.raises(ScopeError, match="Expected an original MR series, found series_"):
+        choose_series(alone, None)
 
 
 def test_a_name_that_fits_nothing_is_refused_with_what_is_there(several: Path) -> None:
@@ -139,7 +143,9 @@ def test_nobody_is_named_unless_asked(several: Path, caplog: pytest.LogCaptureFi
     asked = table(listing, identifiers=True)
     assert PATIENT_ID in asked
     assert "UID 1.2.3.1" in asked
-    assert any(record["case"].startswith(PATIENT_ID) for record in find_series(several, "*", identifiers=True))
+    assert any(
+        record["case"].startswith(PATIENT_ID) for record in find_series(several, "*", identifiers=True)
+    )
 
 
 def test_archive_and_folder_hold_the_same_series(tmp_path: Path) -> None:
@@ -162,7 +168,9 @@ def test_hash_tells_another_pixel(tmp_path: Path) -> None:
 
 
 @pytest.mark.case(66)
-@pytest.mark.parametrize("name", ["../evil.dcm", "a/../../evil.dcm", "/etc/evil.dcm", "..\\evil.dcm", "C:\\evil.dcm"])
+@pytest.mark.parametrize(
+    "name", ["../evil.dcm", "a/../../evil.dcm", "/etc/evil.dcm", "..\\evil.dcm", "C:\\evil.dcm"]
+)
 def test_archive_that_points_outside_is_refused(tmp_path: Path, name: str) -> None:
     files = make_series(tmp_path / "folder", SMALL)
     archive = zip_files(tmp_path / "series.zip", files)

@@ -22,7 +22,16 @@ from scripts.io.dicom_mask import write_segmentation
 from scripts.io.dicom_page import write_page
 from scripts.io.dicom_source import DicomSource
 from scripts.uncertainty.maps import QUANTITIES, MapName
-from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, SAGITTAL, make_datasets, make_enhanced, save, volume
+from tests.dicom_files import (
+    NAME,
+    PATIENT_ID,
+    PHYSICIAN,
+    SAGITTAL,
+    make_datasets,
+    make_enhanced,
+    save,
+    volume,
+)
 from tests.heads import rotation
 
 GRID = volume(axes=SAGITTAL, turn=rotation(17, -9))
@@ -47,7 +56,9 @@ def values(source: DicomSource) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def written(source: DicomSource, values: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def written(
+    source: DicomSource, values: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """One file of each kind."""
     folder = tmp_path_factory.mktemp("outputs")
     mask = (values > 0.02).astype(np.uint8)
@@ -98,7 +109,7 @@ def test_outputs_take_over_no_more_than_they_need(written: dict[str, Path], kind
     keywords = everything(output)
     for keyword in ("PatientComments", "EthnicGroup", "InstitutionName", "StationName", "OperatorsName"):
         assert keyword not in keywords
-    assert PHYSICIAN in str(output)  # the referring physician is part of the study: type 2, not to be left out
+    assert PHYSICIAN in str(output)  # the referring physician belongs to every study (type 2)
     assert "Princeton" not in str(output)
     assert "lives nearby" not in str(output)
 
@@ -124,12 +135,12 @@ def test_map_holds_the_very_numbers_at_their_places(
 
 @pytest.mark.parametrize("kind", ["map", "mask"])
 def test_each_frame_refers_to_the_image_at_its_place(written: dict[str, Path], kind: str) -> None:
-    places = {str(one.SOPInstanceUID): np.array(one.ImagePositionPatient, float) for one in make_datasets(GRID)}
+    places = {str(one.SOPInstanceUID): one.ImagePositionPatient for one in make_datasets(GRID)}
     output = pydicom.dcmread(written[kind])
     for groups in output.PerFrameFunctionalGroupsSequence:
         reference = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        assert np.allclose(places[str(reference)], position, atol=1e-3)
+        assert np.allclose(np.array(places[str(reference)], dtype=float), position, atol=1e-3)
     assert len(output.PerFrameFunctionalGroupsSequence) == len(places)
 
 
@@ -277,7 +288,7 @@ def _other_frame(made: Dataset) -> None:
 def _moved(made: Dataset) -> None:
     for groups in made.PerFrameFunctionalGroupsSequence:
         position = groups.PlanePositionSequence[0]
-        moved = np.array(position.ImagePositionPatient, dtype=float) + [0.5, 0, 0]
+        moved = np.array(position.ImagePositionPatient, dtype=float) + np.array([0.5, 0, 0])
         position.ImagePositionPatient = [f"{x:.6f}" for x in moved]
 
 
@@ -318,18 +329,20 @@ def test_what_reads_back_differently_never_gets_its_name(
 
     monkeypatch.setattr(module, name, spoilt)
     source = make_source()  # of its own: the output shares elements with it
+    mask = (values > 0.02).astype(np.uint8)
+    write = {
+        "map": lambda: write_parametric_map(
+            values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2
+        ),
+        "mask": lambda: write_segmentation(mask, source, tmp_path / "mask.dcm", 0.02, 6),
+    }
     with pytest.raises(ResourceError, match=f"reads back with another {what}"):
-        if kind == "map":
-            write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
-        else:
-            write_segmentation((values > 0.02).astype(np.uint8), source, tmp_path / "mask.dcm", 0.02, 6)
+        write[kind]()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.case(63)
-def test_page_of_another_patient_never_gets_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_of_another_patient_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = dicom_page.make_page
 
     def spoilt(*given: object) -> Dataset:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nibabel import Nifti1Image, as_closest_canonical
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless, RLELossless, UltrasoundImageStorage
@@ -67,8 +68,6 @@ def as_head(found: Examined) -> np.ndarray:
     """Return the voxels in the order of ``HEAD``, by their world coordinates alone."""
     assert found.voxels is not None
     assert found.header is not None
-    from nibabel import Nifti1Image, as_closest_canonical
-
     return np.asarray(as_closest_canonical(Nifti1Image(found.voxels, found.header.affine)).dataobj)
 
 
@@ -104,7 +103,8 @@ def test_oblique_series_keeps_its_affine(tmp_path: Path) -> None:
     corners = np.array([[0, 0, 0], [35, 45, 39], [0, 45, 0]])
     ours = corners @ found.header.affine[:3, :3].T + found.header.affine[:3, 3]
     theirs = grid.map_indices_to_reference(corners) * [-1, -1, 1]
-    flipped = grid.map_indices_to_reference(np.abs(np.array([[grid.shape[0] - 1, 0, 0]]) - corners)) * [-1, -1, 1]
+    mirrored = np.abs(np.array([[grid.shape[0] - 1, 0, 0]]) - corners)  # stacked the other way round
+    flipped = grid.map_indices_to_reference(mirrored) * [-1, -1, 1]
     assert min(np.abs(ours - theirs).max(), np.abs(ours - flipped).max()) < 1e-4
 
 
@@ -137,7 +137,9 @@ def test_two_images_at_one_place_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.case(55)
 def test_missing_ends_are_a_warning(tmp_path: Path) -> None:
-    found = examine(tmp_path / "a", lambda dataset, _: setattr(dataset, "ImagesInAcquisition", 36), leave_out=[35])
+    found = examine(
+        tmp_path / "a", lambda dataset, _: setattr(dataset, "ImagesInAcquisition", 36), leave_out=[35]
+    )
     assert "the scanner made 36 images, 35 are here" in warnings(found)["dicom_ends"]
     found = examine(tmp_path / "b", leave_out=range(12, 36))
     assert "the stack is 49.5 mm long" in warnings(found)["dicom_ends"]
@@ -186,7 +188,10 @@ def test_impossible_geometry_is_refused(tmp_path: Path, keyword: str, value: lis
 
 @pytest.mark.parametrize(
     ("keyword", "value", "text"),
-    [("PixelSpacing", [5.5, 5.0], "pixels of"), ("FrameOfReferenceUID", "9.9", "several frames of reference")],
+    [
+        ("PixelSpacing", [5.5, 5.0], "pixels of"),
+        ("FrameOfReferenceUID", "9.9", "several frames of reference"),
+    ],
 )
 def test_images_of_two_grids_are_refused(tmp_path: Path, keyword: str, value: object, text: str) -> None:
     assert text in sentence(examine(tmp_path, at(20, keyword, value)), "dicom_size")
@@ -209,7 +214,8 @@ def test_images_of_two_people_in_one_series_are_refused(tmp_path: Path, keyword:
 
 
 @pytest.mark.parametrize(
-    ("keyword", "value"), [("StudyDate", "00000000"), ("PatientBirthDate", "yesterday"), ("StudyTime", "99:99")]
+    ("keyword", "value"),
+    [("StudyDate", "00000000"), ("PatientBirthDate", "yesterday"), ("StudyTime", "99:99")],
 )
 def test_dates_that_no_output_could_have_are_refused(tmp_path: Path, keyword: str, value: str) -> None:
     text = sentence(examine(tmp_path, lambda dataset, _: setattr(dataset, keyword, value)), "dicom_dates")
@@ -322,7 +328,9 @@ def test_single_image_needs_the_word_for_it(tmp_path: Path) -> None:
 
 @pytest.mark.case(57)
 def test_derived_images_that_were_asked_for_are_a_warning(tmp_path: Path) -> None:
-    found = examine(tmp_path, lambda dataset, _: setattr(dataset, "ImageType", ["DERIVED", "SECONDARY", "MPR"]))
+    found = examine(
+        tmp_path, lambda dataset, _: setattr(dataset, "ImageType", ["DERIVED", "SECONDARY", "MPR"])
+    )
     assert "computed from others" in warnings(found)["dicom_kind"]
 
 
@@ -341,14 +349,15 @@ def test_library_messages_that_name_people_are_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     def change(dataset: Dataset, _: int) -> None:
-        dataset.AcquisitionDate = PATIENT_ID  # no date: pydicom warns, and quotes it
+        dataset.PatientBirthDate = PATIENT_ID  # no date: pydicom warns, and quotes it
 
     make_series(tmp_path, change=change)
     caplog.clear()
     recwarn.clear()
     with caplog.at_level(logging.DEBUG):
         series = only_series(tmp_path)
-        LoadDicomd("image")({"image": series})
+        with pytest.raises(InputError, match="PatientBirthDate"):
+            LoadDicomd("image")({"image": series})
     assert PATIENT_ID not in caplog.text
     assert not [one for one in recwarn if PATIENT_ID in str(one.message)]
 

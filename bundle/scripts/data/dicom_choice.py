@@ -11,7 +11,7 @@ from typing import Any
 
 from scripts.data.dicom_series import Kind, Listing, Series, list_series
 from scripts.data.layouts_names import safe_name
-from scripts.errors import InputError
+from scripts.errors import InputError, ScopeError
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ def find_series(
         identifiers: put patients' IDs into the names of cases.
 
     Raises:
-        InputError: nothing to map, several series without a word which, or one named that is not there.
+        InputError: no images, several series without a word which, or one named that is not there.
+        ScopeError: no original MR series, or one named that is of another kind.
     """
     if len(modalities) != 1:
         raise InputError(
@@ -58,8 +59,8 @@ def choose_series(listing: Listing, wanted: str | Sequence[str] | None) -> list[
     """Return the series to map, see :func:`find_series`."""
     if not listing.series:
         raise InputError(
-            f"Expected DICOM images, found none among {listing.not_dicom} other and {listing.damaged} damaged "
-            "files; check --dataset_dir."
+            f"Expected DICOM images, found none among {listing.not_dicom} other and {listing.damaged} "
+            "damaged files; check --dataset_dir."
         )
     if wanted is None:
         return _only_ones(listing)
@@ -91,7 +92,10 @@ def _only_ones(listing: Listing) -> list[Series]:
         if series.kind is Kind.ORIGINAL:
             studies[series.study].append(series)
     if not studies:
-        raise InputError(f"Expected an original MR series, found {_several(listing.series)}; choose others.")
+        raise ScopeError(
+            f"Expected an original MR series, found {_several(listing.series)}; "
+            "give one, or name a derived one with --series."
+        )
     for study, several in studies.items():
         if len(several) > 1:
             raise InputError(
@@ -117,7 +121,7 @@ def _matching(listing: Listing, word: str) -> list[Series]:
         )
     refused = [one for one in found if one.kind not in MAPPED]
     if refused:
-        raise InputError(f"Expected MR images for --series, got {refused[0].line}; choose another series.")
+        raise ScopeError(f"Expected MR images for --series, got {refused[0].line}; choose another series.")
     return found
 
 

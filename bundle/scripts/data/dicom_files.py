@@ -50,8 +50,8 @@ def _check_member(archive: str, position: int, member: zipfile.ZipInfo) -> None:
     outside = name.is_absolute() or ".." in name.parts or PureWindowsPath(member.filename).drive
     if outside or stat.S_ISLNK(member.external_attr >> 16):
         raise InputError(
-            f"{archive}: expected files inside of the archive, but its entry {position + 1} points outside of "
-            "it or is a link; do not trust it, ask for the archive again."
+            f"{archive}: expected files inside of the archive, but its entry {position + 1} points outside "
+            "of it or is a link; do not trust it, ask for the archive again."
         )
     if member.flag_bits & _ENCRYPTED:
         raise InputError(

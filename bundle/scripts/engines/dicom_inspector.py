@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai.data import Dataset
+
 from scripts.data.dicom_series import Series
 from scripts.engines.inspector import ScanInspector
 from scripts.errors import InputError
@@ -21,13 +23,13 @@ class DicomInspector(ScanInspector):
         InputError: a rule that has a meaning for NIfTI files only.
     """
 
-    def __init__(self, *given: Any, rules: Rules, **named: Any) -> None:
+    def __init__(self, dataset: Dataset, rules: Rules, **named: Any) -> None:
         if replace(rules, single_slice=False) != Rules():
             raise InputError(
                 "Expected --single_slice at most for DICOM, got one of --volume, --assume_identity, "
                 "--resample_to and --brain_mask; convert the series to NIfTI to use these."
             )
-        super().__init__(*given, rules=rules, **named)
+        super().__init__(dataset, rules, **named)
 
     def check_files(self, index: int) -> list[Path]:
         """Refuse a series by its headers, before its files are hashed; see the base class."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ PAGE = "page"
 class DicomWriter(ScanWriter):
     """Plans and writes the outputs of a series, see :class:`ScanWriter`."""
 
-    suffixes = {"map": "dcm", "overview": "png"}
+    suffixes: ClassVar[Mapping[str, str]] = {"map": "dcm", "overview": "png"}
 
     def kinds(self) -> list[str]:
         """Return what is written for each scan."""

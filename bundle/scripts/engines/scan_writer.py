@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class ScanWriter:
         synthetic: the scans are phantoms; pictures say so.
     """
 
-    suffixes = SUFFIXES
+    suffixes: ClassVar[Mapping[str, str]] = SUFFIXES
     """Of the files, by kind."""
 
     def __init__(

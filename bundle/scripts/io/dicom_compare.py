@@ -58,9 +58,7 @@ def check_values(values: NDArray[Any], source: DicomSource, path: Path, dtype: t
         raise ModelError(f"{path.name}: expected finite values, given NaN or infinity; nothing is written")
 
 
-def compare(
-    written: Dataset, volume: Volume, values: NDArray[Any], source: DicomSource, path: Path
-) -> None:
+def compare(written: Dataset, volume: Volume, values: NDArray[Any], source: DicomSource, path: Path) -> None:
     """Compare an output as read back with its source: person, study, frame of reference, place, values.
 
     Raises:

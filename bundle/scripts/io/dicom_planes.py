@@ -15,30 +15,34 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plane:
-    """One image; what its file does not say is None."""
+    """One image; numbers that its file does not say are NaN."""
 
     number: int | None
     """Of the instance, or of the frame."""
-    position: Vector | None
+    position: Vector
     """(3,) centre of the first pixel, mm, patient coordinates of DICOM (LPS)."""
-    orientation: Vector | None
+    orientation: Vector
     """(6,) directions of a row and of a column."""
-    spacing: Vector | None
+    spacing: Vector
     """(2,) mm between rows, between columns."""
     shape: tuple[int, int]
     """Rows, columns."""
-    frame_of_reference: str | None
+    frame_of_reference: str
+    """Its UID, or nothing."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "an image without number" if self.number is None else f"image {self.number}"
 
     @property
     def normal(self) -> Vector:
         """(3,) unit vector along which slices are stacked, right-handed as highdicom has it."""
-        assert self.orientation is not None
         return np.cross(self.orientation[3:], self.orientation[:3])
 
     @property
     def along(self) -> float:
         """Position along the normal, mm."""
-        assert self.position is not None
         return float(self.position @ self.normal)
 
 
@@ -60,9 +64,6 @@ def stack_geometry(planes: Sequence[Plane], spacing_between_slices: float | None
         spacing_between_slices: of a single slice, mm; of several it is measured.
     """
     first = min(planes, key=lambda plane: plane.along)
-    assert first.position is not None
-    assert first.orientation is not None
-    assert first.spacing is not None
     extent = max(plane.along for plane in planes) - first.along
     step = extent / (len(planes) - 1) if len(planes) > 1 else spacing_between_slices or 1.0
     return VolumeGeometry.from_attributes(
@@ -93,7 +94,7 @@ def _plane(header: Dataset, places: Sequence[Dataset], number: object) -> Plane:
         orientation=_numbers(places, "ImageOrientationPatient", 6),
         spacing=_numbers(places, "PixelSpacing", 2),
         shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
-        frame_of_reference=str(header.get("FrameOfReferenceUID") or "") or None,
+        frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
     )
 
 
@@ -103,10 +104,9 @@ def _groups(items: Sequence[Dataset]) -> list[Dataset]:
     return [item[name][0] for item in items for name in names if name in item and len(item[name].value)]
 
 
-def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> Vector | None:
+def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> Vector:
     for place in places:
         value = place.get(keyword)
-        if value is not None:
-            numbers = np.array([float(one) for one in value], dtype=np.float64)
-            return numbers if numbers.size == count else None
-    return None
+        if value is not None and len(value) == count:
+            return np.array([float(one) for one in value], dtype=np.float64)
+    return np.full(count, np.nan)

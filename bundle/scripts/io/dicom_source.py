@@ -1,4 +1,4 @@
-"""What an output takes over from its source series: patient, study, frame of reference, grid; nothing else."""
+"""What an output takes over from its source series: patient, study, frame of reference and grid."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ class DicomSource:
             "device_serial_number": self.device,
             "series_description": description,
             "coding_schemes": [
-                CodingSchemeIdentificationItem(CODING_SCHEME, name=MODEL, responsible_organization=MANUFACTURER)
+                CodingSchemeIdentificationItem(
+                    CODING_SCHEME, name=MODEL, responsible_organization=MANUFACTURER
+                )
             ],
         }
 

@@ -26,7 +26,6 @@ from scripts.io.results import (
     write_result,
 )
 
-
 SUFFIXES = {"map": "nii.gz", "overview": "png"}
 """Of the files that are written for a NIfTI scan."""
 

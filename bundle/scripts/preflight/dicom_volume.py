@@ -16,7 +16,8 @@ from scripts.data.dicom_series import Series
 from scripts.io.dicom_planes import is_multi_frame, stack_geometry
 from scripts.io.dicom_reading import quiet, read_dicom
 from scripts.preflight.battery import examine_content
-from scripts.preflight.dicom_checks import SAME_DIRECTION, Stack, check_stack
+from scripts.preflight.dicom_checks import SAME_DIRECTION, check_stack
+from scripts.preflight.dicom_stack import Stack
 from scripts.preflight.grid_checks import GRID_CHECKS
 from scripts.preflight.header_checks import check_dimensions, check_memory
 from scripts.preflight.report import Report, collect, refuse, stops
@@ -34,7 +35,7 @@ class VolumeHeader(ScanHeader):
     made: nibabel.Nifti1Header = field(default_factory=nibabel.Nifti2Header)
 
     @property
-    def fields(self) -> nibabel.Nifti1Header:  # type: ignore[override]  # read from the file elsewhere
+    def fields(self) -> nibabel.Nifti1Header:
         """The header."""
         return self.made
 
@@ -66,7 +67,7 @@ def examine_series(series: Series, rules: Rules | None = None, pixels: bool = Tr
             planes = stack.planes
         except (TypeError, ValueError) as error:  # numbers that are none
             return Examined((_damaged(error),))
-        reports = list(check_stack(stack))
+        reports = check_stack(stack)
         if stops(reports):
             return Examined(tuple(reports))
         geometry = stack_geometry(planes, headers[0].get("SpacingBetweenSlices"))
@@ -85,7 +86,7 @@ def examine_series(series: Series, rules: Rules | None = None, pixels: bool = Tr
 
 
 def volume_header(name: str, geometry: VolumeGeometry, rules: Rules | None = None) -> VolumeHeader:
-    """Return a header in memory with the grid (slices, rows, columns) of ``geometry``, in double precision."""
+    """Return a header in memory with the grid (slices, rows, columns) of ``geometry``, in 64 bits."""
     made = nibabel.Nifti2Header()
     made.set_data_dtype(np.float32)
     made.set_data_shape(geometry.spatial_shape)

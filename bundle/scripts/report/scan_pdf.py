@@ -27,7 +27,9 @@ def draw_scan_pdf(result: ScanResult, overview: Path) -> bytes:
         overview: the picture that inference has drawn of the scan.
     """
     buffer = io.BytesIO()
-    with PdfPages(buffer, metadata={"CreationDate": None, "Title": f"Anomaly report of {result.case}"}) as pages:
+    with PdfPages(
+        buffer, metadata={"CreationDate": None, "Title": f"Anomaly report of {result.case}"}
+    ) as pages:
         pages.savefig(_text_page(result))
         pages.savefig(_picture_page(overview))
     return buffer.getvalue()
@@ -51,7 +53,9 @@ def report_lines(result: ScanResult) -> list[str]:
         verdict = "" if one.abnormal is None else ", abnormal" if one.abnormal else ", normal"
         lines.append(f"  slice {one.slice} from below, score {_number(one.score)}{verdict}")
     lines += ["", "Findings of the checks:"]
-    lines += [f"  {one['level']}, {one['check']}: {one['finding']}; {one['remedy']}" for one in result.findings]
+    lines += [
+        f"  {one['level']}, {one['check']}: {one['finding']}; {one['remedy']}" for one in result.findings
+    ]
     lines += ["", "Settings: " + ", ".join(f"{key} {value}" for key, value in result.settings.items())]
     lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in result.versions.items()))
     lines.append(f"Weights: SHA-256 {result.weights_sha256}")
