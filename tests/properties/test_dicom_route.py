@@ -17,7 +17,7 @@ from nibabel import Nifti1Image, as_closest_canonical
 from pydicom.pixels import pixel_array
 
 from scripts import BUNDLE_ROOT
-from scripts.errors import ScopeError
+from scripts.errors import InputError, ScopeError
 from scripts.io.results import Status
 from scripts.uncertainty.maps import MapName
 from tests.dicom_files import SAGITTAL, make_enhanced, make_series, volume, zip_files
@@ -164,21 +164,20 @@ def test_result_and_page_tell_what_the_files_hold(mapped: tuple[list[Path], Infe
     assert len({*numbers, page.SeriesNumber}) == len(MapName) + 2
 
 
-def test_threshold_that_nothing_exceeds_gives_an_empty_segmentation(model: Path, tmp_path: Path) -> None:
-    make_series(tmp_path / "series")
-    config = {"writer#calibration": "$dataclasses.replace(@calibration, pixel_threshold=1e9)"}
-    imports = ["$import sys", "$import torch", "$import dataclasses"]
-    output = infer(tmp_path / "series", tmp_path / "maps", model, configs=DICOM, imports=imports, **config)
-    assert not pixel_array(pydicom.dcmread(path_of(output, "mask"))).any()
-
-
-def test_a_bad_series_stops_no_other(model: Path, tmp_path: Path) -> None:
+@pytest.mark.case(42)
+def test_a_bad_series_stops_no_other_and_an_empty_mask_is_a_segmentation(model: Path, tmp_path: Path) -> None:
     make_series(tmp_path / "scans", series="1.2.3.1", leave_out=[17])
     make_series(tmp_path / "scans", series="1.2.4.1", study="1.2.4")
-    with pytest.raises(Exception, match="1 of 2 scans failed.*expected images 4.5 mm apart"):
-        infer(tmp_path / "scans", tmp_path / "maps", model, configs=DICOM)
+    config = {
+        "imports": ["$import sys", "$import torch", "$import dataclasses"],
+        "writer#calibration": "$dataclasses.replace(@calibration, pixel_threshold=1e9)",
+    }
+    with pytest.raises(InputError, match="1 of 2 scans failed.*expected images 4.5 mm apart"):
+        infer(tmp_path / "scans", tmp_path / "maps", model, configs=DICOM, **config)
     folders = [path for path in (tmp_path / "maps").iterdir() if path.is_dir()]
     assert sorted(len(list(folder.iterdir())) for folder in folders) == [1, len(MapName) + 4]
+    (mask,) = (tmp_path / "maps").rglob("*_mask.dcm")
+    assert not pixel_array(pydicom.dcmread(mask)).any()
 
 
 def test_scope_gate_stands_before_the_network(tmp_path: Path) -> None:
