@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.preflight.battery import examine, examine_headers
+from scripts.preflight.loading import LoadScand
 from scripts.preflight.report import decide, stops
 from tests.preflight.files import HEAD, INPUTS, Input
 
@@ -76,3 +77,8 @@ def test_broken_voxels_are_listed_and_become_background(tmp_path: Path) -> None:
     same = np.ones(HEAD.shape, dtype=bool)
     same[20:22, 23, 18] = False
     np.testing.assert_array_equal(found.voxels[0][same], HEAD[same])
+
+
+def test_reader_says_nothing_of_codecs_that_it_does_not_use(recwarn: pytest.WarningsRecorder) -> None:
+    LoadScand("image")
+    assert not [one for one in recwarn if "NvImgCodec" in str(one.message)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,10 @@ class LoadScand(LoadImaged):
         channels_key: str = "channels",
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, image_only=True, allow_missing_keys=allow_missing_keys)
+        with warnings.catch_warnings():
+            # Where pydicom is installed, MONAI warns that a GPU codec is not; none of its readers is used.
+            warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+            super().__init__(keys, image_only=True, allow_missing_keys=allow_missing_keys)
         self.count, self.rules, self.content = int(count), rules or Rules(), content
         self.channels_key = channels_key
 
