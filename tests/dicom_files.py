@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from tests.heads import make_head, scan_affine
 
-SHAPE, SPACING = (40, 46, 36), (5.0, 5.0, 4.5)
+SHAPE, SPACING = (40, 46, 22), (5.0, 5.0, 7.5)
 HEAD = make_head(SHAPE, SPACING)
 AXIAL, SAGITTAL = ("H", "P", "L"), ("L", "F", "P")
 """Where slices, rows and columns run to."""

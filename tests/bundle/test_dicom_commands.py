@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.engines.dicom_inspector import DicomInspector
+from scripts.errors import InputError
+from scripts.preflight.rules import Rules
 from tests.bundle.commands import Ended, WarmCommands
 from tests.bundle.conftest import TINY_NETWORK
 from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, make_series, zip_files
@@ -53,7 +56,7 @@ def test_bad_series_is_refused_and_the_good_one_finished(finished: tuple[Path, E
     output, ended = finished
     assert ended.code == 2
     assert ended.error.startswith("error: 1 of 2 scans failed, the others are finished. series_")
-    assert "expected images 4.5 mm apart, found 9 mm between" in ended.error
+    assert "expected images 7.5 mm apart, found 15 mm between" in ended.error
     results = [json.loads(path.read_text()) for path in output.glob("*/*_result.json")]
     assert sorted(one["status"] for one in results) == ["failed", "ok"]
     assert {one["exit_code"] for one in results} == {0, 2}
@@ -92,9 +95,9 @@ def test_listing_names_series_and_people_only_when_asked(run: Run, archive: Path
 def test_preflight_checks_series_and_writes_nothing_else(run: Run, archive: Path, tmp_path: Path) -> None:
     ended = run("preflight", archive, tmp_path / "maps")
     assert ended.code == 2
-    assert "refusal  dicom_positions expected images 4.5 mm apart" in ended.out
+    assert "refusal  dicom_positions expected images 7.5 mm apart" in ended.out
     rows = json.loads((tmp_path / "maps" / "preflight.json").read_text())["scans"]
-    assert sorted(row["files"] for row in rows) == [["35 files"], ["36 files"]]
+    assert sorted(row["files"] for row in rows) == [["21 files"], ["22 files"]]
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["preflight.json"]
 
 
@@ -121,8 +124,15 @@ def test_archive_that_points_outside_is_refused_before_anything(run: Run, tmp_pa
     assert not (tmp_path.parent / "evil.dcm").exists()
 
 
-@pytest.mark.parametrize("option", ["--volume=1", "--brain_mask=apply", "--resample_to=first"])
-def test_rules_of_nifti_files_are_refused(run: Run, archive: Path, tmp_path: Path, option: str) -> None:
-    ended = run("inference", archive, tmp_path / "maps", option)
+def test_rules_of_nifti_files_are_refused(run: Run, archive: Path, tmp_path: Path) -> None:
+    ended = run("inference", archive, tmp_path / "maps", "--volume=1")
     assert ended.code == 2
     assert "Expected --single_slice at most for DICOM" in ended.error
+
+
+@pytest.mark.parametrize(
+    "rules", [Rules(assume_identity=True), Rules(resample_to="first"), Rules(brain_mask="apply")]
+)
+def test_each_rule_of_nifti_files_is_refused(rules: Rules) -> None:
+    with pytest.raises(InputError, match="Expected --single_slice at most"):
+        DicomInspector(None, rules, gate=None, network=None)

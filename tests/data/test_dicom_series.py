@@ -215,3 +215,14 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_several_modalities_are_refused(several: Path) -> None:
     with pytest.raises(InputError, match="Expected one modality for DICOM, got t1ce, flair"):
         find_series(several, "*", modalities=("t1ce", "flair"))
+
+
+def test_number_that_is_none_stops_no_listing(tmp_path: Path) -> None:
+    files = make_series(tmp_path, SMALL, lambda dataset, _: setattr(dataset, "SeriesNumber", 1234))
+    for file in files:
+        content = file.read_bytes()
+        place = content.index(b"\x20\x00\x11\x00IS") + 8
+        file.write_bytes(content[:place] + b"1.5" + content[place + 3 :])
+    (series,) = list_series(tmp_path).series
+    assert (series.number, len(series.files)) == ("1.54", 3)
+    assert "number 1.54" in series.line

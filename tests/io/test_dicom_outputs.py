@@ -41,7 +41,7 @@ SOP_CLASSES = {"map": ParametricMapStorage, "mask": SegmentationStorage, "page":
 
 
 def make_source() -> DicomSource:
-    return DicomSource.from_headers(make_datasets(GRID), run="a run", device="07ce6d0d")
+    return DicomSource.from_headers(make_datasets(GRID), 3, "a run", "07ce6d0d")
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_map_holds_the_very_numbers_at_their_places(
     spacing = np.array(shared.PixelMeasuresSequence[0].PixelSpacing, dtype=float)
     for frame, groups in enumerate(output.PerFrameFunctionalGroupsSequence):
         corner = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        last = corner + orientation[:3] * spacing[1] * 35 + orientation[3:] * spacing[0] * 45
-        expected = source.geometry.map_indices_to_reference(np.array([[frame, 0, 0], [frame, 45, 35]]))
+        last = corner + orientation[:3] * spacing[1] * 45 + orientation[3:] * spacing[0] * 21
+        expected = source.geometry.map_indices_to_reference(np.array([[frame, 0, 0], [frame, 21, 45]]))
         assert np.allclose([corner, last], expected, atol=1e-3)
 
 
@@ -168,8 +168,8 @@ def test_page_is_the_document(written: dict[str, Path]) -> None:
 
 
 def test_same_run_gives_the_same_uids_and_another_run_others(source: DicomSource) -> None:
-    again = DicomSource.from_headers(make_datasets(GRID), run="a run", device="07ce6d0d")
-    other = DicomSource.from_headers(make_datasets(GRID), run="another run", device="07ce6d0d")
+    again = DicomSource.from_headers(make_datasets(GRID), 3, "a run", "07ce6d0d")
+    other = DicomSource.from_headers(make_datasets(GRID), 3, "another run", "07ce6d0d")
     assert again.uid("MAP") == source.uid("MAP")
     assert len({source.uid("MAP"), source.uid("MASK"), other.uid("MAP")}) == 3
     assert pydicom.uid.UID(source.uid("MAP")).is_valid
@@ -197,7 +197,7 @@ def test_dciodvfy_finds_no_error(written: dict[str, Path], kind: str) -> None:
 
 def test_outputs_of_a_multi_frame_source(values: np.ndarray, tmp_path: Path) -> None:
     header = pydicom.dcmread(make_enhanced(tmp_path / "enhanced.dcm"), stop_before_pixels=True)
-    source = DicomSource.from_headers([header], run="a run", device="07ce6d0d")
+    source = DicomSource.from_headers([header], 3, "a run", "07ce6d0d")
     flat = np.resize(values, source.geometry.spatial_shape)
     path = write_parametric_map(flat, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
     output = pydicom.dcmread(path)
@@ -206,7 +206,7 @@ def test_outputs_of_a_multi_frame_source(values: np.ndarray, tmp_path: Path) -> 
         groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
         for groups in output.PerFrameFunctionalGroupsSequence
     ]
-    assert sorted(frames) == list(range(1, 37))
+    assert sorted(frames) == list(range(1, 23))
 
 
 def test_source_without_what_may_be_missing_gets_it_empty(values: np.ndarray, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_source_without_what_may_be_missing_gets_it_empty(values: np.ndarray, tm
         del one.PatientBirthDate, one.AccessionNumber, one.StudyID, one.ReferringPhysicianName, one.StudyTime
         del one.SeriesNumber, one.SliceThickness
         one.PatientSex = "unknown"
-    source = DicomSource.from_headers(datasets, run="a run", device="07ce6d0d")
+    source = DicomSource.from_headers(datasets, 3, "a run", "07ce6d0d")
     write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
     output = pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7))
     assert not any((output.PatientBirthDate, output.AccessionNumber, output.PatientSex))
@@ -236,7 +236,7 @@ def test_names_keep_their_letters(
     for one in datasets:
         one.SpecificCharacterSet, one.PatientName = alphabet, name
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in save(tmp_path / "series", datasets)]
-    source = DicomSource.from_headers(headers, run="a run", device="07ce6d0d")
+    source = DicomSource.from_headers(headers, 3, "a run", "07ce6d0d")
     path = write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
     assert pydicom.dcmread(path).PatientName == name
     assert pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7)).PatientName == name
@@ -246,7 +246,7 @@ def test_attributes_that_cannot_be_written_are_refused_without_a_word_of_them(tm
     datasets = make_datasets(GRID)
     for one in datasets:
         one.StudyDate = "secret-4712"
-    source = DicomSource.from_headers(datasets, run="a run", device="07ce6d0d")
+    source = DicomSource.from_headers(datasets, 3, "a run", "07ce6d0d")
     with pytest.raises(InputError, match=r"page.dcm: cannot be made .* \(ValueError\)") as caught:
         write_page(PDF, source, tmp_path / "page.dcm", 7)
     assert "secret" not in str(caught.value)

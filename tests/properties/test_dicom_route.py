@@ -172,7 +172,7 @@ def test_a_bad_series_stops_no_other_and_an_empty_mask_is_a_segmentation(model: 
         "imports": ["$import sys", "$import torch", "$import dataclasses"],
         "writer#calibration": "$dataclasses.replace(@calibration, pixel_threshold=1e9)",
     }
-    with pytest.raises(InputError, match="1 of 2 scans failed.*expected images 4.5 mm apart"):
+    with pytest.raises(InputError, match="1 of 2 scans failed.*expected images 7.5 mm apart"):
         infer(tmp_path / "scans", tmp_path / "maps", model, configs=DICOM, **config)
     folders = [path for path in (tmp_path / "maps").iterdir() if path.is_dir()]
     assert sorted(len(list(folder.iterdir())) for folder in folders) == [1, len(MapName) + 4]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.uid import (
     EnhancedMRImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
@@ -141,7 +142,7 @@ def pseudonym(kind: str, *identifiers: str) -> str:
 
 def kind_of(header: Dataset) -> Kind:
     """Return what one image shows, by SOP class, modality and image type."""
-    words = [str(word).upper() for word in _values(header.get("ImageType"))]
+    words = _text(header, "ImageType").upper().split("\\")
     if header.get("SOPClassUID") not in MR_IMAGES or header.get("Modality") != "MR":
         return Kind.OTHER
     if "LOCALIZER" in words:
@@ -154,16 +155,16 @@ def _series(uid: str, files: Sequence[tuple[DicomFile, Dataset]], damaged: int) 
     kind = next(one for one in Kind if kinds[one])  # the members stand in the order of preference
     kept = [(file, header) for file, header in files if kind_of(header) is kind]
     first = kept[0][1]
-    patient_id = str(first.get("PatientID") or "")
+    patient_id = _text(first, "PatientID")
     return Series(
         key=pseudonym("series", uid),
         uid=uid,
-        study=pseudonym("study", str(first.get("StudyInstanceUID", ""))),
-        patient=pseudonym("patient", patient_id, str(first.get("IssuerOfPatientID") or "")),
+        study=pseudonym("study", _text(first, "StudyInstanceUID")),
+        patient=pseudonym("patient", patient_id, _text(first, "IssuerOfPatientID")),
         patient_id=patient_id,
-        number=str(first.get("SeriesNumber") or ""),
-        description=" ".join(str(first.get("SeriesDescription") or "").split()),
-        modality=str(first.get("Modality") or "?"),
+        number=_text(first, "SeriesNumber"),
+        description=" ".join(_text(first, "SeriesDescription").split()),
+        modality=_text(first, "Modality") or "?",
         kind=kind,
         files=tuple(file for file, _ in kept),
         left_out=len(files) - len(kept),
@@ -176,5 +177,9 @@ def _order(series: Series) -> tuple[str, str, int, str]:
     return series.patient, series.study, number, series.key
 
 
-def _values(value: object) -> Iterable[object]:
-    return () if value is None else (value,) if isinstance(value, str) else value  # type: ignore[return-value]
+def _text(header: Dataset, keyword: str) -> str:
+    """Return an attribute as it is written, several values with backslashes, nothing for none."""
+    value = header.get(keyword)
+    if isinstance(value, MultiValue):
+        return "\\".join(str(one) for one in value)
+    return "" if value is None else str(value)

@@ -55,8 +55,9 @@ class DicomWriter(ScanWriter):
     def write(self, result: ScanResult, source: Series, image: MetaTensor, pred: torch.Tensor) -> None:
         """Write maps, mask, picture and page, and fill ``result``; see the base class."""
         headers = [read_dicom(file, pixels=False) for file in source.files]
+        number = int(source.number) if source.number.isdigit() else 0
         with quiet():
-            origin = DicomSource.from_headers(headers, self._run(result), self.weights_sha256[:16])
+            origin = DicomSource.from_headers(headers, number, self._run(result), self.weights_sha256[:16])
         super().write(result, origin, image, pred)
         folder = self.output_dir / result.case
         pdf = draw_scan_pdf(result, folder / str(result.outputs[OVERVIEW]["name"]))

@@ -78,23 +78,25 @@ class DicomSource:
     whose: Mapping[str, str]
     """Who and which study it is, as text: highdicom's objects share their elements with ``datasets``."""
     series_number: int
+    """0 where the scanner does not count."""
     run: str
     """Everything that decides the content of the outputs, as text: it gives them their UIDs."""
     device: str
     """What made them: digits of the weights' hash."""
 
     @classmethod
-    def from_headers(cls, headers: Sequence[Dataset], run: str, device: str) -> DicomSource:
-        """Take over from headers that have passed the checks, in any order."""
+    def from_headers(
+        cls, headers: Sequence[Dataset], series_number: int, run: str, device: str
+    ) -> DicomSource:
+        """Take over from headers that have passed the checks, in any order; see the fields."""
         planes = planes_of(headers)
         geometry = stack_geometry(planes, headers[0].get("SpacingBetweenSlices"))
         ordered = list(headers)
         if len(headers) > 1:
             ordered = [headers[i] for i in sorted(range(len(planes)), key=lambda i: planes[i].along)]
-        number = int(headers[0].get("SeriesNumber") or 0)
         reduced = tuple(_reduce(header, geometry.spacing_between_slices) for header in ordered)
         whose = {keyword: str(reduced[0].get(keyword) or "") for keyword in IDENTITY}
-        return cls(reduced, geometry, whose, max(number, 0), run, device)
+        return cls(reduced, geometry, whose, series_number, run, device)
 
     def uid(self, *what: str) -> str:
         """Return a UID that the same run on the same series gives again."""

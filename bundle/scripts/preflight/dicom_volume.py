@@ -64,13 +64,12 @@ def examine_series(series: Series, rules: Rules | None = None, pixels: bool = Tr
             return Examined((headers,))
         stack = Stack(series, headers)
         try:
-            planes = stack.planes
-        except (TypeError, ValueError) as error:  # numbers that are none
-            return Examined((_damaged(error),))
-        reports = check_stack(stack)
+            reports = check_stack(stack)
+        except ValueError as error:  # letters where numbers belong
+            reports = [_damaged(error)]
         if stops(reports):
             return Examined(tuple(reports))
-        geometry = stack_geometry(planes, headers[0].get("SpacingBetweenSlices"))
+        geometry = stack_geometry(stack.planes, headers[0].get("SpacingBetweenSlices"))
         header = volume_header(series.key, geometry, rules)
         for check in (check_dimensions, check_memory, *GRID_CHECKS):
             reports += collect([check(header)])
