@@ -75,16 +75,27 @@ def save(folder: Path, datasets: Sequence[Dataset], leave_out: Sequence[int] = (
     return paths
 
 
-def make_enhanced(path: Path, change: Change | None = None) -> Path:
-    """Write a series as one multi-frame file, converted by highdicom, and return its path."""
+def make_enhanced(
+    path: Path, change: Change | None = None, alter: Callable[[Dataset], object] | None = None
+) -> Path:
+    """Write a series as one multi-frame file, converted by highdicom, and return its path.
+
+    Args:
+        path: of the file.
+        change: see :func:`make_datasets`.
+        alter: changes the multi-frame data set.
+    """
     datasets = make_datasets(change=change)
-    LegacyConvertedEnhancedMRImage(
+    made = LegacyConvertedEnhancedMRImage(
         datasets,
         series_instance_uid="1.2.3.5",
         series_number=2,
         sop_instance_uid="1.2.3.5.1",
         instance_number=1,
-    ).save_as(path, enforce_file_format=True)
+    )
+    if alter is not None:
+        alter(made)
+    made.save_as(path, enforce_file_format=True)
     return path
 
 

@@ -6,14 +6,17 @@ import logging
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.fileset import FileSet
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
+from scripts.data import dicom_files
 from scripts.data.dicom_choice import choose_series, find_series, table
 from scripts.data.dicom_series import Kind, Listing, Series, list_series, pseudonym
-from scripts.errors import InputError, ScopeError
+from scripts.errors import InputError, ResourceError, ScopeError
 from tests.dicom_files import NAME, PATIENT_ID, PHYSICIAN, make_datasets, make_series, save, volume, zip_files
 
 SMALL = volume()[:3]
@@ -204,6 +207,26 @@ def test_damaged_archive_and_missing_folder_are_refused(tmp_path: Path) -> None:
         find_series(archive)
     with pytest.raises(InputError, match="does not exist"):
         find_series(tmp_path / "nowhere")
+
+
+@pytest.mark.case(66)
+def test_archive_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zip_files(tmp_path / "series.zip", make_series(tmp_path / "folder", SMALL))
+    monkeypatch.setattr(dicom_files.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(ResourceError, match="series.zip: expected files that fit into memory"):
+        find_series(archive)
+
+
+def test_index_of_a_disc_is_no_damaged_file(tmp_path: Path) -> None:
+    disc = FileSet()
+    for file in make_series(tmp_path / "folder", SMALL):
+        disc.add(file)
+    disc.write(tmp_path / "disc")
+    assert (tmp_path / "disc" / "DICOMDIR").is_file()
+    listing = list_series(tmp_path / "disc")
+    assert (len(listing.series), listing.damaged, listing.not_dicom) == (1, 0, 0)
 
 
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:

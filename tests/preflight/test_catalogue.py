@@ -31,6 +31,18 @@ def test_catalogue_lists_all_67_cases() -> None:
     assert sorted(documented()) == list(range(1, 68))
 
 
+def test_page_about_dicom_lists_its_checks() -> None:
+    sources = [
+        path.read_text(encoding="utf-8") for path in (BUNDLE_ROOT / "scripts/preflight").glob("dicom_*.py")
+    ]
+    checks = {name for source in sources for name in re.findall(r'"(dicom_[a-z]+)"', source)} - {
+        "dicom_volume"
+    }
+    page = (BUNDLE_ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
+    table = page.split("## What is checked")[1].split("## What is written")[0]
+    assert set(re.findall(r"`(dicom_[a-z]+)`", table)) == checks
+
+
 def test_every_case_has_a_test_or_a_reason() -> None:
     without = {number for number, text in documented().items() if text.startswith("- ")}
     assert cases_with_a_test() == set(range(1, 68)) - without

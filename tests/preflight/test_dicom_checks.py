@@ -246,6 +246,28 @@ def test_multi_frame_file_with_a_gap_is_refused(tmp_path: Path) -> None:
     assert "10.5 mm between" in sentence(examine_series(only_series(tmp_path)), "dicom_positions")
 
 
+@pytest.mark.case(59)
+def test_multi_frame_file_with_two_volumes_is_refused(tmp_path: Path) -> None:
+    def twice(made: Dataset) -> None:
+        frames = list(made.PerFrameFunctionalGroupsSequence)
+        made.PerFrameFunctionalGroupsSequence = frames + frames
+        made.NumberOfFrames, made.PixelData = 2 * SLICES, made.PixelData * 2
+
+    make_enhanced(tmp_path / "enhanced.dcm", alter=twice)
+    text = sentence(examine_series(only_series(tmp_path)), "dicom_positions")
+    assert f"found {SLICES} places with several" in text
+    assert "several volumes" in text
+
+
+@pytest.mark.case(59)
+def test_two_multi_frame_files_in_one_series_are_refused(tmp_path: Path) -> None:
+    for number in (1, 2):
+        make_enhanced(tmp_path / f"enhanced_{number}.dcm")
+    assert "found 2 multi-frame and 0 other files" in sentence(
+        examine_series(only_series(tmp_path)), "dicom_frames"
+    )
+
+
 @pytest.mark.case(60)
 def test_pixels_without_a_codec_are_refused_with_the_packages_to_install(tmp_path: Path) -> None:
     def change(dataset: Dataset, _: int) -> None:
@@ -266,13 +288,18 @@ def test_compressed_pixels_with_a_codec_are_the_same(tmp_path: Path, syntax: str
 
 
 @pytest.mark.case(61)
-def test_scaling_of_each_slice_is_applied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("multi_frame", [False, True])
+def test_scaling_of_each_slice_is_applied(tmp_path: Path, multi_frame: bool) -> None:
     def change(dataset: Dataset, index: int) -> None:
         dataset.RescaleSlope, dataset.RescaleIntercept = str(1 + index / 8), str(index)
-        set_pixels(dataset, pixels(dataset))
+        dataset.RescaleType = "US"
 
     grid = volume()
-    found = examine(tmp_path, change, grid=grid)
+    if multi_frame:
+        make_enhanced(tmp_path / "enhanced.dcm", change)
+        found = examine_series(only_series(tmp_path))
+    else:
+        found = examine(tmp_path, change, grid=grid)
     factors = np.arange(SLICES)[:, None, None]
     expected = grid.with_array(grid.array.round() * (1 + factors / 8) + factors)
     assert np.allclose(as_head(found), expected.to_patient_orientation("LPH").array[::-1, ::-1], atol=1e-3)

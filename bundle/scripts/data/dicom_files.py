@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import psutil
+
 from scripts.data.layouts_files import list_files
-from scripts.errors import InputError
+from scripts.errors import InputError, ResourceError
 from scripts.io.dicom_reading import DicomFile
 
 _ENCRYPTED = 0x1
@@ -32,6 +35,7 @@ def list_members(path: Path) -> list[DicomFile]:
 
     Raises:
         InputError: as :func:`list_all_files`.
+        ResourceError: a member is larger than memory.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -40,6 +44,7 @@ def list_members(path: Path) -> list[DicomFile]:
     members = archive.infolist()
     for position, member in enumerate(members):
         _check_member(path.name, position, member)
+    _check_memory(path.name, members)
     names = sorted(member.filename for member in members if not member.is_dir())
     return [zipfile.Path(archive, at=name) for name in names if not _is_hidden(name)]
 
@@ -57,6 +62,17 @@ def _check_member(archive: str, position: int, member: zipfile.ZipInfo) -> None:
         raise InputError(
             f"{archive}: expected an archive without password, but its entry {position + 1} needs one; "
             "unpack it first."
+        )
+
+
+def _check_memory(archive: str, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a member that is larger than memory when unpacked; reading stops at the size it declares."""
+    largest = max((member.file_size for member in members), default=0)
+    free = psutil.virtual_memory().available
+    if largest > free:
+        raise ResourceError(
+            f"{archive}: expected files that fit into memory, found one of {largest / 2**30:.1f} GiB with "
+            f"{free / 2**30:.1f} GiB free; do not trust it, or unpack it first."
         )
 
 
