@@ -206,3 +206,15 @@ def test_select_map(name):
 def test_select_unknown_map_is_refused():
     with pytest.raises(InputError, match="got 'anomalies'"):
         SelectMapd("pred", "anomalies")
+
+
+@pytest.mark.parametrize("left_out", ["epistemic", "aleatoric"])
+def test_a_total_without_one_variance_is_another_score(left_out):
+    vae, images = small_vae(), small_images()
+    kept = mapper_of(vae, samples=3)
+    ablated = mapper_of(vae, samples=3, **{f"use_{left_out}": False})
+    whole, less = kept(images).detach(), ablated(images).detach()
+    other = 3 if left_out == "epistemic" else 2
+    assert torch.equal(less[:, 0], whole[:, other])
+    assert torch.equal(less[:, 2:], whole[:, 2:])
+    assert ablated.settings()["score"] == f"{kept.settings()['score']}, without {left_out}"

@@ -96,8 +96,11 @@ class AnomalyMapper(Backbone):
 
     def settings(self) -> dict[str, Any]:
         """Return what scores depend on besides weights and image; thresholds are bound to it."""
+        # An ablated total is another score: no threshold of the whole one may meet it.
+        weights = {"epistemic": self.epistemic_weight, "aleatoric": self.aleatoric_weight}
+        missing = [name for name, weight in weights.items() if not weight]
         return {
-            "score": self.score,
+            "score": ", without ".join([self.score, *missing]),
             "samples": len(self.latent_draws),
             "seed": self.seed,
             "noise": self.noise,

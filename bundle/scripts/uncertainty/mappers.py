@@ -28,10 +28,13 @@ def mapper_of(
     score: str = Score.UNCERTAINTY_WEIGHTED,
     region: str = ScoreRegion.FOREGROUND,
     pooling: str = Pooling.MEAN,
+    use_epistemic: bool = True,
+    use_aleatoric: bool = True,
 ) -> AnomalyMapper:
     """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training."""
     kind = mapper_class(network.arguments)
-    mapper = kind(samples, seed, noise, score, region, pooling, **network.arguments)
+    used = {"use_epistemic": use_epistemic, "use_aleatoric": use_aleatoric}
+    mapper = kind(samples, seed, noise, score, region, pooling, **used, **network.arguments)
     for name, layer in network.named_children():
         setattr(mapper, name, layer)
     return mapper
