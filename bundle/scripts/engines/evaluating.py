@@ -61,12 +61,12 @@ def evaluate(
     scored = score_slices(mapper, test, device, amp=amp)
     scores = model_scores(scored, alphas, mapper.pooling) | feature_scores(mapper, test, training, device)
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
-    pixels = _pixels(scored, test, bootstrap_samples)
+    pixels = pixel_figures(scored, test, bootstrap_samples)
     rows = [row | (pixels if row["score"].startswith(mapper.score) else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
-    rows = [{**row, **shared, **_history(provenance["run_dir"])} for row in rows]
+    rows = [{**row, **shared, **training_history(provenance["run_dir"])} for row in rows]
     rows += [{**row, **shared, "configuration": TRIVIAL, "seed": None} for row in trivial]
     rows += [{**row, **shared, "configuration": PCA, "seed": None} for row in components]
     _write(Path(folder), scored, rows)
@@ -103,7 +103,7 @@ def model_scores(
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
 
 
-def _pixels(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
+def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
     """Return the pixel figures that need no threshold; Dice at one is in the report."""
     masks, patients = test.masks[:, 0].numpy(), test.facts["patient"].to_numpy()
     row = evaluate_pixels(scored.anomaly, masks, _foreground(test), patients, None, bootstrap_samples=samples)
@@ -131,7 +131,7 @@ def _title(provenance: Mapping[str, Any]) -> str:
     return f"{provenance['dataset']}, {provenance['modality']}, {provenance['configuration']}"
 
 
-def _history(run_dir: str) -> dict[str, Any]:
+def training_history(run_dir: str) -> dict[str, Any]:
     """Return epochs and minutes of the training in ``run_dir``, nothing where it left no history."""
     path = Path(run_dir) / "history.csv"
     if not path.exists():

@@ -6,9 +6,10 @@ number of epochs and exit 0), passes ``--amp true`` on as text, and drops ``--ke
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +54,35 @@ def read_overrides(*config_files: str, workflow: ConfigWorkflow | None = None) -
     if given:
         current.update(given)
         workflow.parser.parse(reset=True)
+
+
+def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config with some values replaced, checked and read as those of the command line.
+
+    Args:
+        config: content of a config, as its parser holds it.
+        overrides: values by key, nested ones as ``network_def#heads``.
+
+    Raises:
+        InputError: a key that nothing reads, or a value of another type.
+    """
+    for key in overrides:
+        if key.split("#")[0] not in config:
+            _refuse(key, [name for name in config if not name.startswith("_")])
+    parser = ConfigParser(copy.deepcopy(dict(config)))
+    for key, value in overrides.items():
+        try:
+            parser.set(copy.deepcopy(value), key, recursive=False)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(
+                f"Expected a key of the config, got --{key}, of which a part is not there ({error})."
+            ) from error
+    changed: dict[str, Any] = parser.get()
+    for key in dict.fromkeys(key.split("#")[0] for key in overrides):
+        _check_nested(changed[key], config[key], key)
+        if changed[key] != config[key]:
+            changed[key] = _read(changed[key], config[key], key)
+    return changed
 
 
 def plain_settings(workflow: ConfigWorkflow | None = None) -> dict[str, Any]:
@@ -173,11 +203,16 @@ def _references(config: Any) -> Iterator[str]:  # noqa: ANN401 - any config cont
             yield config[1:].replace("#", "::").split("::")[0]
 
 
-def _tracking_keys(current: dict[str, Any]) -> set[str]:
+def _tracking_keys(current: Mapping[str, Any]) -> set[str]:
     """Return what MONAI's ``--tracking`` adds to a config, or reads from it, where it is switched on."""
     settings: dict[str, Any] = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
     keys = {"save_execute_config", *settings["configs"]} - set(settings["handlers_id"])
-    return keys if "save_execute_config" in current else set()
+    return keys if is_tracked(current) else set()
+
+
+def is_tracked(config: Mapping[str, Any]) -> bool:
+    """Tell whether a config is one that MONAI's ``--tracking`` has added to."""
+    return "save_execute_config" in config
 
 
 def _refuse(key: str, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from scripts.report.choosing import STAND_IN, Choice, choose
+from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
 
 EMPTY = "-"
@@ -57,7 +58,7 @@ def anomalies_table(rows: Sequence[Row]) -> str:
         dataset, _, model, configuration, members, score, merge = key
         cells = [dataset, model, configuration, members, score, merge or EMPTY]
         body.append([*cells, *(_mean([row for row in line if row["anomaly"] == kind]) for kind in kinds)])
-    return _markdown(header, body)
+    return markdown_table(header, body)
 
 
 def choices_table(rows: Sequence[Row]) -> str:
@@ -69,7 +70,9 @@ def choices_table(rows: Sequence[Row]) -> str:
             body.append([dataset, label, choice.configuration, choice.score, f"{choice.auroc:.3f}"])
     if not body:
         return "Nothing has been chosen yet."
-    return _markdown(["Data", "Held out", "Configuration", "Score", "AUROC of the classes standing in"], body)
+    return markdown_table(
+        ["Data", "Held out", "Configuration", "Score", "AUROC of the classes standing in"], body
+    )
 
 
 def _lines(rows: Iterable[Row]) -> Lines:
@@ -139,7 +142,7 @@ def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_cos
             cells += [_cost(line, "seconds", "{:.0f}"), _cost(line, "inference_milliseconds", "{:.2f}")]
             cells.append(_cost(line, "parameters", "{:,.0f}"))
         body.append(cells)
-    return _markdown([*header, *costs], body)
+    return markdown_table([*header, *costs], body)
 
 
 def _mean_over_classes(line: Sequence[Row], labels: Sequence[str]) -> str:
@@ -168,8 +171,3 @@ def _mean(line: Sequence[Row]) -> str:
 def _cost(line: Sequence[Row], column: str, pattern: str) -> str:
     values = [float(row[column]) for row in line if row[column]]
     return pattern.format(statistics.fmean(values)) if values else EMPTY
-
-
-def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rows = (header, ["---"] * len(header), *body)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
