@@ -17,7 +17,7 @@ ONNX := {'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image'
 
 # Pages with tables that are made from bundle/docs/results.
 PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/docs/clvae.md \
-	bundle/docs/results/clvae.md
+	bundle/docs/results/clvae.md bundle/docs/ablation.md
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all lint format bench export tables clean

@@ -35,6 +35,8 @@ PARTS = {
     "wide_network",
     "wide_detector",
     "standard_network",
+    "measured_mapper",
+    "ablation",
 }
 """Top-level entries that wire things; what a user may set in them are the settings they refer to."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scripts import BUNDLE_ROOT
 from scripts.errors import BundleError, InputError
 from scripts.io.atomic import write_text
-from scripts.report import clvae_results, clvae_table, detection_table
+from scripts.report import ablation_results, ablation_table, clvae_results, clvae_table, detection_table
 from scripts.report.results import KEY, Row, read_rows
 
 RESULTS = BUNDLE_ROOT / "docs" / "results"
@@ -33,6 +33,9 @@ TABLES: Mapping[str, Table] = {
     "clvae_choices": Table("clvae.csv", clvae_results.KEY, clvae_table.choices_table),
     "clvae_anomalies": Table("clvae.csv", clvae_results.KEY, clvae_table.anomalies_table),
     "clvae_all": Table("clvae.csv", clvae_results.KEY, clvae_table.full_table),
+    "ablation": Table(
+        "ablation_differences.csv", ablation_results.DIFFERENCES_KEY, ablation_table.ablation_table
+    ),
 }
 """What may stand between the markers ``<!-- table:name -->`` and ``<!-- /table:name -->`` of a page."""
 
