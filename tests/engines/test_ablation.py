@@ -141,7 +141,7 @@ def test_a_unit_that_fails_is_reported_and_the_others_go_on(tmp_path, run_ablati
         run_ablation(tmp_path, seeds=[0], only=only, dropout=0.0, **broken)
     message = str(find_bundle_error(error.value))
     assert message.startswith("2 of 4 units failed, the others are finished.")
-    assert "dropout_masks-0: Expected a decoder with dropout" in message
+    assert "dropout_masks-0: Expected a VAE's decoder with dropout" in message
     assert "heads_4-0: ValueError: Expected channels divisible by heads, got 16 and 3" in message
     assert {row["variant"] for row in rows_of(tmp_path)} == {"full", "no_aleatoric"}
     assert len(rows_of(tmp_path, "ablation_differences.csv")) == 2

@@ -32,6 +32,7 @@ def test_scores_draws_and_uncertainties_read_the_weights_of_others(shipped):
         "no_aleatoric",
         "no_epistemic",
         *(f"score_{name}" for name in ("paper", "squared_error", "nll", "product")),
+        "pooling_peak",
         *(f"alpha_{value}" for value in ("0.25", "0.75")),
         *(f"samples_{value}" for value in (1, 2, 10, 20)),
     ]

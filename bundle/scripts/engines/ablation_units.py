@@ -13,11 +13,12 @@ import torch
 
 from scripts.data.slices import SliceDataset
 from scripts.engines.evaluating import model_scores, pixel_figures, training_history
-from scripts.engines.scoring import score_name, score_slices
+from scripts.engines.scoring import score_slices
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.scores import score_name
 
 FACTS = ("case", "patient", "slice", "level", "label")
 """Columns that a unit's file keeps of each slice, beside its scores."""
@@ -70,7 +71,7 @@ def measure(
     """Score the test slices with trained weights; the variant's config says how.
 
     Args:
-        mapper: network and score.
+        mapper: network, score and pooling.
         weights: plain state_dict, in the folder of its training.
         test: all brain slices of the test patients.
         score: pixel score of the slice score that the variant is judged by.
@@ -84,8 +85,9 @@ def measure(
     """
     load_weights(mapper, weights)
     scored = score_slices(mapper.to(device), test, device, amp=amp)
-    own = score_name(score, alpha)
-    scores = {own: scored.scores(score, alpha)} | model_scores(scored, alphas)
+    own = score_name(score, alpha, mapper.pooling)
+    scores = {own: scored.scores(score, alpha, mapper.pooling)}
+    scores |= model_scores(scored, alphas, mapper.pooling)
     shown = scores if all_scores else {own: scores[own]}
     rows = evaluate_slices(test.facts, shown, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
