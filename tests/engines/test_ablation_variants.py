@@ -98,3 +98,11 @@ def test_chosen_variants_come_with_the_full_one(shipped):
     assert choose_variants(variants, None) == variants
     with pytest.raises(InputError, match="variants out of full, .* got heads_5; check --only"):
         choose_variants(variants, ["heads_5"])
+
+
+def test_a_wrong_variant_matters_only_where_it_is_wanted(shipped):
+    config = with_variants(shipped, wrong={"widths": [8, 8]}, small={"heads": 4})
+    assert [one.name for one in read_variants(config, "small")] == ["full", "small"]
+    for only in (None, ["wrong"]):
+        with pytest.raises(InputError, match="Variant wrong: .* got --widths"):
+            read_variants(config, only)

@@ -63,7 +63,7 @@ class Ablation:
             raise InputError("Expected no --tracking: an ablation logs its units to MLflow by itself.")
         self.results, self.identity, self.tracker = Path(results_dir), dict(identity), tracker
         self.paper_auroc, self.bootstrap_samples = dict(paper_auroc or {}), bootstrap_samples
-        every = read_variants(config)
+        every = read_variants(config, only)
         trainings = {variant.name: variant for variant in every if variant.training == variant.name}
         self.runner = UnitRunner(config, trainings, Path(folder), self.identity)
         self.variants = with_data(choose_variants(every, only), config)

@@ -35,8 +35,10 @@ class Variant:
     """Those of ``overrides`` that its weights depend on."""
 
 
-def read_variants(config: Config) -> list[Variant]:
+def read_variants(config: Config, only: str | Sequence[str] | None = None) -> list[Variant]:
     """Return the variants of a config; one that changes nothing in it is ``full`` already, and left out.
+
+    With ``only``, one that is wrong is left out too, unless it is wanted: another network lacks some keys.
 
     ``variants`` of the config has overrides by name, ``reads_weights`` the keys that weights do not depend
     on: variants that differ in nothing else share a training, that of the first of them.
@@ -53,7 +55,12 @@ def read_variants(config: Config) -> list[Variant]:
     trainings: dict[str, Config] = {}
     variants = []
     for name, overrides in given.items():
-        changed = _changed(config, name, overrides)
+        try:
+            changed = _changed(config, name, overrides)
+        except InputError:
+            if only is None or name in ensure_tuple(only):
+                raise
+            continue
         if name != FULL and changed == config:
             logger.info("Leaving out %s: in this configuration it is %s by another name.", name, FULL)
             continue
