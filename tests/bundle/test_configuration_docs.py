@@ -36,6 +36,7 @@ PARTS = {
     "wide_detector",
     "standard_network",
     "measured_mapper",
+    "variants",
     "ablation",
 }
 """Top-level entries that wire things; what a user may set in them are the settings they refer to."""

@@ -106,3 +106,12 @@ def test_a_wrong_variant_matters_only_where_it_is_wanted(shipped):
     for only in (None, ["wrong"]):
         with pytest.raises(InputError, match="Variant wrong: .* got --widths"):
             read_variants(config, only)
+
+
+def test_variants_of_the_lesion_network_are_known_and_share_the_trainings_they_read():
+    names = ("train.yaml", "lesion.yaml", "ablation.yaml", "ablation_lesion.yaml")
+    config = ConfigParser.load_config_files([str(BUNDLE_ROOT / "configs" / name) for name in names])
+    variants = {variant.name: variant.training for variant in read_variants(config)}
+    of_full = {name for name, training in variants.items() if training == "full"}
+    assert of_full == {"full", "samples_1", "pooling_mean", "score_squared_error", "score_nll_peak"}
+    assert {"no_mirror", "no_patch", "no_reconstruction", "whole_heads"} <= variants.keys() - of_full

@@ -35,6 +35,7 @@ class LesionBackbone(Backbone):
         image_size: side of the square image, a multiple of 2 ** len(widths).
         widths: channels from the finest to the coarsest scale.
         heads: attention heads; 0 for no attention.
+        mirror: show each slice beside its mirror image, left for right: what differs between the sides.
         drop_rate: p of the equivalent dropout, in [0, 1); the deviation is sqrt(p / (1 - p)).
     """
 
@@ -45,6 +46,7 @@ class LesionBackbone(Backbone):
         widths: Sequence[int] = (32, 64, 96, 128),
         heads: int = 8,
         drop_rate: float = 0.1,
+        mirror: bool = True,
     ) -> None:
         arguments = {
             "in_channels": in_channels,
@@ -52,6 +54,7 @@ class LesionBackbone(Backbone):
             "widths": list(widths),
             "heads": heads,
             "drop_rate": drop_rate,
+            "mirror": mirror,
         }
         super().__init__(arguments, sum(widths), {"format": _FORMAT, "heads": heads})
         scale = 2 ** len(widths)
@@ -62,22 +65,27 @@ class LesionBackbone(Backbone):
         self.noise_deviation = (drop_rate / (1 - drop_rate)) ** 0.5
         self.log_variance_min, self.log_variance_max = LOG_VARIANCE_RANGE
         self.widths = list(widths)
+        self.mirror = bool(mirror)
         self.down = nn.ModuleList()
+        self.narrow = nn.ModuleList()
         self.up = nn.ModuleList()
-        width = 4 * in_channels
+        width = 4 * in_channels * (2 if mirror else 1)
         for out in widths:
             self.down.append(_scale(width, out))
             width = out
         size = image_size // scale
         self.attention: nn.Module = SpatialAttention(width, heads, size) if heads else nn.Identity()
         for out in reversed(widths[:-1]):
-            self.up.append(_scale(width + out, out))
+            self.narrow.append(nn.Conv2d(width, out, 1))
+            self.up.append(_scale(out, out))
             width = out
         self.heads = nn.Conv2d(width, 4 * (1 + 2 * in_channels), 1)
 
     def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Return the features (B, width, H', W') of each scale, finest first, of ``image`` (B, C, H, W)."""
         features: list[torch.Tensor] = []
+        if self.mirror:
+            image = torch.cat((image, image.flip(2)), dim=1)
         current = F.pixel_unshuffle(image, 2)
         for scale in self.down:
             if len(features) > 0:
@@ -98,10 +106,11 @@ class LesionBackbone(Backbone):
         """
         factors = (1 + self.noise_deviation * noise)[:, :, None, None].split(self.widths, dim=1)
         current = features[-1] * factors[-1]
-        for step, scale in enumerate(self.up):
+        # TorchScript knows no strict zip.
+        for step, (narrow, scale) in enumerate(zip(self.narrow, self.up)):  # noqa: B905
             place = len(features) - 2 - step
-            current = F.interpolate(current, scale_factor=2.0, mode="bilinear", align_corners=False)
-            current = scale(torch.cat((current, features[place] * factors[place]), dim=1))
+            current = F.interpolate(narrow(current), scale_factor=2.0, mode="bilinear", align_corners=False)
+            current = scale(current + features[place] * factors[place])
         lesion, mean, log_variance = F.pixel_shuffle(self.heads(current), 2).split(
             [1, self.in_channels, self.in_channels], dim=1
         )
