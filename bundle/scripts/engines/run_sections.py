@@ -22,15 +22,7 @@ from scripts.report.calibration_figures import gaussian_picture, quintile_pictur
 from scripts.report.page import Picture, Section, Table
 from scripts.report.score_figures import curve_picture, level_picture, score_picture
 from scripts.report.slice_pictures import slice_picture, worst_slices
-from scripts.uncertainty.scores import Score
-
-UNITS = {
-    Score.UNCERTAINTY_WEIGHTED: "no unit",
-    Score.SQUARED_ERROR: "intensity²",
-    Score.NLL: "nats",
-    Score.PRODUCT: "intensity⁴",
-    Score.LESION: "probability",
-}
+from scripts.uncertainty.scores import UNITS, Score
 
 
 def run_sections(measured: Measured) -> list[Section]:

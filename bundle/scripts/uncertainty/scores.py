@@ -42,6 +42,16 @@ class Pooling(Option):
     """The highest mean of a square of 9 mm: sensitive to how odd the oddest place is."""
 
 
+UNITS = {
+    Score.UNCERTAINTY_WEIGHTED: "no unit",
+    Score.SQUARED_ERROR: "intensity²",
+    Score.NLL: "nats",
+    Score.PRODUCT: "intensity⁴",
+    Score.LESION: "probability",
+}
+"""Of the normalised intensities."""
+
+
 class ScoreRegion(Option):
     """Which pixels have a score, and are averaged over to the score of a slice."""
 
