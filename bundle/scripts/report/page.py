@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scripts.io.atomic import write_json, write_text
-from scripts.report.cells import column_groups, format_cell, header
+from scripts.report.cells import column_groups, format_cell
+from scripts.report.templates import make_environment
 
 TEMPLATE = "page.html.j2"
 
@@ -92,11 +91,8 @@ def write_page(page: Page, folder: str | Path) -> Path:
 
 def render(page: Page) -> str:
     """Return the page as HTML that refers to nothing outside itself."""
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"png": _inline, "cell": format_cell, "header": header}
+    environment = make_environment()
+    environment.filters |= {"cell": format_cell}
     environment.globals |= {"groups": column_groups, "reasons": _reasons}
     return environment.get_template(TEMPLATE).render(page=page)
 
@@ -116,10 +112,6 @@ def draw_png(figure: Figure, dpi: int = 100) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_figure(buffer, dpi=dpi, format="png")
     return buffer.getvalue()
-
-
-def _inline(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _reasons(rows: Iterable[Row]) -> list[str]:
