@@ -50,6 +50,7 @@ demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes de
 	@echo "Done. The scans are synthetic: the pictures show that everything works, not how well."
 	@echo "  maps        $(DEMO)/maps/Phantom_001/*.nii.gz"
 	@echo "  scores      $(DEMO)/maps/scores.csv, and slice by slice $(DEMO)/maps/Phantom_001/Phantom_001_result.json"
+	@echo "  pages       $(DEMO)/maps/index.html"
 	@echo "  pictures    $(DEMO)/maps/Phantom_001/Phantom_001_overview.png"
 	@echo "  training    $(DEMO)/run/training.png, $(DEMO)/run/history.csv"
 	@echo "  evaluation  $(DEMO)/run/evaluation/metrics.csv, $(DEMO)/run/evaluation/detection.png"

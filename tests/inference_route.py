@@ -91,10 +91,10 @@ DICOM = ("inference.json", "inference_dicom.yaml")
 def infer(
     scans: Path, output: Path, model: Path, configs: Sequence[str] = ("inference.json",), **overrides: Any
 ) -> Inferred:
-    """Run inference as the bundle does, and read back what it wrote."""
+    """Run inference as the bundle does, but for the pages, and read back what it wrote."""
     config = ConfigParser()
     config.read_config([str(BUNDLE_ROOT / "configs" / name) for name in configs])
-    given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model)}
+    given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model), "html": False}
     for key, value in (given | NETWORK | {"device": torch.device("cpu")} | overrides).items():
         config[key] = value
     last = len(config["initialize"]) - 1

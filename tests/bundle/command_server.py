@@ -6,7 +6,7 @@ Each line of standard input is a request, a JSON object:
 - ``out``, ``err``: files for what it prints;
 - ``sockets``: a file for the addresses it asks for or connects to, or null;
 - ``hidden``: a folder that it shall not import from, or null;
-- ``pictures``: false makes the overview of a scan one pixel; all of it takes longer than everything else.
+- ``pictures``: false makes overview and page of a scan one pixel; all of them take longer than everything else.
 
 The answers are two lines: the process id of the command at once, its exit status when it has ended.
 """
@@ -71,12 +71,12 @@ def _serve(request: dict[str, Any]) -> None:
 
 
 def _leave_pictures_out() -> None:
-    from scripts.report import overview
+    from scripts.report import overview, scan_page
 
     def write_a_pixel(*given: Any, **_: Any) -> None:
         matplotlib.image.imsave(given[4], [[0.0]], format="png")
 
-    overview.plot_overview = write_a_pixel
+    overview.plot_overview = scan_page.write_scan_page = write_a_pixel
 
 
 def _record_sockets(name: str) -> None:

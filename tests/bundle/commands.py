@@ -106,7 +106,7 @@ class WarmCommands:
             variables: further environment.
             sockets: file for the addresses that the command asks for or connects to.
             installed: False hides the package ``scripts`` of the environment.
-            pictures: False leaves the overviews of scans empty: they take longer than everything else.
+            pictures: False leaves overviews and pages of scans empty: they take longer than everything else.
         """
         request = {
             "arguments": arguments,

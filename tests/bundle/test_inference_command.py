@@ -21,6 +21,7 @@ from scripts.uncertainty.mapper import VAEMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands
 from tests.bundle.conftest import TINY_NETWORK
 from tests.inference_route import NETWORK
+from tests.report.pages import ParsedPage
 
 MAPS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric", "reconstruction")
 GOOD = ("Phantom_001", "Phantom_002")
@@ -148,6 +149,26 @@ def test_scan_score_is_the_mean_of_its_highest_slice_scores(finished: tuple[Path
     assert int(row["slices_abnormal"]) == sum(score > limit for score in by_slice)
 
 
+def test_pages_are_listed_and_have_the_numbers_of_the_results(finished: tuple[Path, Ended]) -> None:
+    output = finished[0]
+    index = ParsedPage(output / "index.html")
+    links = [str(one["href"]) for one in index.attributes("a")]
+    by_score = sorted(GOOD, key=lambda case: -result(output, case)["scan_score"])
+    assert links == ["scores.csv", *(f"{case}/{case}_viewer.html" for case in by_score)]
+    assert result(output, "Broken")["reason"] in index.text
+    for link, case in zip(links[1:], by_score, strict=True):
+        page, found = ParsedPage(output / link), result(output, case)
+        page.check_alone(scripts=2)
+        assert (output / link).stat().st_size < 5e6
+        shown = set(page.numbers("slices"))
+        for one in found["slices"]:
+            if one["score"] is not None:
+                assert {one["score"], one["level"], one["epistemic_mean"], one["aleatoric_mean"]} <= shown
+        for text in (found["weights_sha256"], found["calibration"]["source"], found["versions"]["torch"]):
+            assert text in page.text
+        assert all(one["finding"] in page.text for one in found["findings"])
+
+
 @pytest.mark.case(50)
 def test_second_run_touches_nothing_but_the_table(
     finished: tuple[Path, Ended], infer: Infer, scans: Path
@@ -184,7 +205,7 @@ def test_no_thresholds_no_mask_but_the_reason(
     model, scan = tmp_path / "model", scans / "Phantom_001.nii.gz"
     model.mkdir()
     shutil.copy(random_model / "model.pt", model)
-    infer(scan, tmp_path / "bare", model=model).check()
+    infer(scan, tmp_path / "bare", "--html", "false", model=model).check()
     infer(scan, tmp_path / "other", "--alpha", "0.25").check()
     for name, reason in (("bare", "no calibration file"), ("other", "alpha 0.5 (given 0.25)")):
         found = result(tmp_path / name, "Phantom_001")
@@ -196,6 +217,7 @@ def test_no_thresholds_no_mask_but_the_reason(
         assert written == {one["name"] for one in found["outputs"].values()} | {"Phantom_001_result.json"}
         assert not any("mask" in file for file in written)
         assert scores(tmp_path / name)["Phantom_001"]["slices_abnormal"] == ""
+        assert ("viewer" in found["outputs"]) == (tmp_path / name / "index.html").exists() == (name == "other")
 
 
 @pytest.mark.case(46)

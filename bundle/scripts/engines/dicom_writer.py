@@ -23,6 +23,7 @@ from scripts.io.dicom_reading import quiet, read_dicom
 from scripts.io.dicom_source import DicomSource
 from scripts.io.geometry import NiftiGeometry, source_geometry
 from scripts.io.results import InputFile, ScanResult
+from scripts.io.resume import SUFFIXES
 from scripts.preflight.dicom_volume import volume_header
 from scripts.report.scan_pdf import draw_scan_pdf
 from scripts.uncertainty.maps import QUANTITIES, MapName
@@ -33,7 +34,7 @@ PAGE = "page"
 class DicomWriter(ScanWriter):
     """Plans and writes the outputs of a series, see :class:`ScanWriter`."""
 
-    suffixes: ClassVar[Mapping[str, str]] = {"map": "dcm", "overview": "png"}
+    suffixes: ClassVar[Mapping[str, str]] = {**SUFFIXES, "map": "dcm"}
 
     def kinds(self) -> list[str]:
         """Return what is written for each scan."""

@@ -20,6 +20,7 @@ from scripts.engines.scan_writer import ScanWriter
 from scripts.errors import BundleError, InputError, describe
 from scripts.io.results import InputFile, ScanResult, Status, read_result, result_path, write_scores_csv
 from scripts.io.resume import fail_scan, finish_scan, start_scan
+from scripts.report.cohort_page import write_cohort_page
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class ScanEvaluator(SupervisedEvaluator):
 
     A scan is read only when its outputs are not there already. One that fails is recorded with its
     reason; the others go on. Of scans with the same files the first is mapped, the others are named. At
-    the end ``scores.csv`` is written, and the first failure is raised.
+    the end ``scores.csv`` and ``index.html`` are written, and the first failure is raised.
 
     Args:
         device: where the network runs.
@@ -122,4 +123,6 @@ class ScanEvaluator(SupervisedEvaluator):
 
     def _finish(self, _: Any) -> None:  # noqa: ANN401 - Ignite's engine
         path = write_scores_csv(Path(self.writer.output_dir) / "scores.csv", self.results)
+        if self.writer.html:
+            write_cohort_page(self.results, path.with_name("index.html"), self.writer.synthetic)
         logger.info("%d scans, %d failed; scores in %s.", len(self.results), len(self.errors), path)

@@ -1,4 +1,4 @@
-"""Everything that is written for one scan: maps, mask, picture, result."""
+"""Everything that is written for one scan: maps, mask, picture, page, result."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from scripts.io.resume import SUFFIXES, planned_outputs
 from scripts.io.space import check_space
 from scripts.preflight.report import Level
 from scripts.report.overview import plot_overview
+from scripts.report.scan_page import write_scan_page
 from scripts.uncertainty.maps import CHANNEL, MapName
 from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
 
 MASK = "mask"
 OVERVIEW = "overview"
+VIEWER = "viewer"
 FLOAT_BYTES = 4
 
 
@@ -45,6 +47,7 @@ class ScanWriter:
             ``score_region`` and ``top_slices``.
         calibration: thresholds, or the reason why there are none.
         synthetic: the scans are phantoms; pictures say so.
+        html: write a page to look at for each scan, and one that lists them.
     """
 
     suffixes: ClassVar[Mapping[str, str]] = SUFFIXES
@@ -58,6 +61,7 @@ class ScanWriter:
         settings: Mapping[str, Any],
         calibration: Calibration | str,
         synthetic: bool = False,
+        html: bool = True,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.invert = invert
@@ -65,6 +69,7 @@ class ScanWriter:
         self.settings = dict(settings)
         self.calibration = calibration
         self.synthetic = synthetic
+        self.html = html
 
     def plan(self, record: Mapping[str, Any]) -> ScanResult:
         """Return the result of a scan before its run: inputs with hashes, settings, files to come.
@@ -87,7 +92,8 @@ class ScanWriter:
     def kinds(self) -> list[str]:
         """Return what is written for each scan."""
         mask = [MASK] if isinstance(self.calibration, Calibration) else []
-        return [*(name.value for name in MapName), *mask, OVERVIEW]
+        page = [VIEWER] if self.html else []
+        return [*(name.value for name in MapName), *mask, OVERVIEW, *page]
 
     def geometry(self, record: Mapping[str, Any]) -> NiftiGeometry:
         """Return the grid that the maps of a scan get."""
@@ -110,7 +116,7 @@ class ScanWriter:
         write_map(values, source, path, f"{name}, research use only")
 
     def write(self, result: ScanResult, source: Any, image: MetaTensor, pred: torch.Tensor) -> None:  # noqa: ANN401
-        """Write maps, mask and picture, and fill ``result``.
+        """Write maps, mask, picture and page, and fill ``result``.
 
         Args:
             result: the planned result.
@@ -131,7 +137,7 @@ class ScanWriter:
                 mask = (values > self.calibration.pixel_threshold).astype(np.uint8)
                 self.write_values(mask, source, folder / str(result.outputs[MASK]["name"]), MASK)
             del values
-        self._draw(result, image, pred, folder / str(result.outputs[OVERVIEW]["name"]))
+        self._draw(result, image.numpy()[0], self._shown_maps(pred))
 
     def _thresholds(self) -> Thresholds:
         if isinstance(self.calibration, str):
@@ -188,20 +194,28 @@ class ScanWriter:
         inverted = self.invert(data)[CommonKeys.PRED]
         return np.ascontiguousarray(inverted.numpy()[0], dtype=np.float32)
 
-    def _draw(self, result: ScanResult, image: MetaTensor, pred: torch.Tensor, path: Path) -> None:
+    def _shown_maps(self, pred: torch.Tensor) -> dict[str, np.ndarray]:
+        """Return the maps and the mask (X, Y, Z) on the network's grid."""
         volumes = pred.cpu().numpy()
         maps = {name.value: volumes[CHANNEL[name]] for name in MapName}
         if isinstance(self.calibration, Calibration):
             maps[MASK] = maps[MapName.ANOMALY.value] > self.calibration.pixel_threshold
+        return maps
+
+    def _draw(self, result: ScanResult, image: np.ndarray, maps: Mapping[str, np.ndarray]) -> None:
+        folder = self.output_dir / result.case
         plot_overview(
-            image.numpy()[0],
+            image,
             maps,
             [one.score for one in result.slices],
             result.calibration.slice_threshold,
-            path,
+            folder / str(result.outputs[OVERVIEW]["name"]),
             _title(result),
             synthetic=self.synthetic,
         )
+        if VIEWER in result.outputs:
+            path = folder / str(result.outputs[VIEWER]["name"])
+            write_scan_page(result, image, maps, self.calibration, path, self.synthetic)
 
 
 def _title(result: ScanResult) -> str:

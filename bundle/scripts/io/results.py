@@ -183,7 +183,7 @@ def write_scores_csv(path: str | Path, results: Sequence[ScanResult]) -> Path:
     table = csv.DictWriter(text, SCORE_COLUMNS, lineterminator="\n")
     table.writeheader()
     for result in sorted(results, key=lambda result: result.case):
-        table.writerow({key: _cell(value) for key, value in _score_row(result).items()})
+        table.writerow({key: _cell(value) for key, value in score_row(result).items()})
     return write_text(path, text.getvalue())
 
 
@@ -193,7 +193,8 @@ def package_versions() -> dict[str, str]:
     return {"bundle": scripts.__version__} | packages
 
 
-def _score_row(result: ScanResult) -> dict[str, Any]:
+def score_row(result: ScanResult) -> dict[str, Any]:
+    """Return the numbers of a scan by the names of ``SCORE_COLUMNS``."""
     scored = [entry for entry in result.slices if entry.score is not None]
     decided = [entry.abnormal for entry in scored if entry.abnormal is not None]
     highest = max(scored, key=lambda entry: entry.score or 0.0, default=None)

@@ -26,7 +26,7 @@ from scripts.io.results import (
     write_result,
 )
 
-SUFFIXES = {"map": "nii.gz", "overview": "png"}
+SUFFIXES = {"map": "nii.gz", "overview": "png", "viewer": "html"}
 """Of the files that are written for a NIfTI scan."""
 
 
@@ -46,7 +46,8 @@ def planned_outputs(
 
     Args:
         case: The case's name.
-        kinds: For example "anomaly" and "mask" (``<case>_<kind>.nii.gz``), and "overview" (``.png``).
+        kinds: For example "anomaly" and "mask" (``<case>_<kind>.nii.gz``), "overview" (``.png``) and
+            "viewer" (``.html``).
         suffixes: Of the files, by kind; "map" is that of every kind without its own.
 
     >>> planned_outputs("a", ["mask", "overview"])["overview"]

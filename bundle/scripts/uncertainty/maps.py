@@ -30,6 +30,16 @@ class MapName(Option):
 CHANNEL = {name: channel for channel, name in enumerate(MapName)}
 """Channel of ``pred`` that holds each map."""
 
+MEANING = {
+    MapName.TOTAL_UNCERTAINTY: "epistemic plus aleatoric variance",
+    MapName.ANOMALY: "how unlike the normal training slices a pixel is, by the chosen score",
+    MapName.EPISTEMIC: "variance between the reconstructions of several latent draws; "
+    "not uncertainty about the weights",
+    MapName.ALEATORIC: "variance of the intensity that the model itself predicts for a pixel",
+    MapName.RECONSTRUCTION: "the scan as the model expects it: the mean over latent draws",
+}
+"""Of each map, for those who look at it."""
+
 
 QUANTITIES = {
     MapName.TOTAL_UNCERTAINTY: Quantity("TOTAL_VARIANCE", "Total variance", "normalised intensity²", "1"),
