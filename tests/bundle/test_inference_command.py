@@ -232,6 +232,21 @@ def test_weights_that_do_not_fit_are_refused_before_any_scan_is_read(infer: Infe
     assert not (tmp_path / "maps").exists()
 
 
+def test_changed_weights_are_refused_before_any_scan_is_read(
+    infer: Infer, random_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(random_model, model)
+    write_json(model / "provenance.json", {"weights_sha256": file_sha256(model / "model.pt")})
+    content = bytearray((model / "model.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / "model.pt").write_bytes(content)
+    ended = infer(tmp_path / "nowhere", tmp_path / "maps", model=model)
+    assert ended.code == 5
+    assert "expected the weights that provenance.json names" in ended.error
+    assert not (tmp_path / "maps").exists()
+
+
 @pytest.mark.parametrize("content", [None, b"not weights"])
 def test_missing_or_damaged_weights_are_refused(infer: Infer, tmp_path: Path, content: bytes | None) -> None:
     if content is not None:

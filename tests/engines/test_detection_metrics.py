@@ -109,4 +109,6 @@ def test_processes_agree_on_the_figures_of_all_slices(tmp_path) -> None:
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(share_of, (port, str(tmp_path)), nprocs=2)
     for rank in (0, 1):
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected(make_outputs()))
+        assert torch.load(tmp_path / f"{rank}.pt", weights_only=True) == pytest.approx(
+            expected(make_outputs())
+        )
