@@ -20,7 +20,7 @@ PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/do
 	bundle/docs/results/clvae.md bundle/docs/ablation.md
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint format bench export tables clean
+.PHONY: help env demo test test-all lint format audit bench export tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,14 @@ lint: env ## Check style and types
 format: env ## Format the code and mend what ruff can mend
 	$(RUN) -m ruff check --fix
 	$(RUN) -m ruff format
+
+audit: build/audit ## Look the pinned versions up among known vulnerabilities; needs the network
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+# In an environment of its own: its dependencies are none of ours.
+build/audit:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --disable-pip-version-check pip-audit==2.10.1 || { rm -rf build/audit; exit 1; }
 
 bench: env ## Measure speed and memory of inference; writes benchmarks/latest.json
 	$(RUN) -m benchmarks.run
