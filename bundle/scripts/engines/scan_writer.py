@@ -43,8 +43,8 @@ class ScanWriter:
         output_dir: folder of the cohort.
         invert: MONAI's ``Invertd`` of the preprocessing, for key ``pred``.
         weights_sha256: hash of the weights file.
-        settings: everything that changes the numbers; must hold ``alpha``, ``pooling``,
-            ``score_region`` and ``top_slices``.
+        settings: everything that changes the numbers; must hold ``alpha``, ``score``, ``score_region``,
+            ``pooling``, ``field_of_view`` and ``top_slices``.
         calibration: thresholds, or the reason why there are none.
         synthetic: the scans are phantoms; pictures say so.
         html: write a page to look at for each scan, and one that lists them.
