@@ -19,6 +19,7 @@ SETTINGS = {
     "seed": 0,
     "noise": "normal",
     "region": "foreground",
+    "pooling": "mean",
 }
 
 
@@ -73,7 +74,7 @@ def _result(case: str, factor: float, calibration: Calibration) -> ScanResult:
         scan_score=scan_score([one.score for one in slices], 3),
         inputs=[InputFile(f"{case}.nii.gz", "1" * 64)],
         weights_sha256="0" * 64,
-        settings={"score": "squared_error", "field_of_view": 240.0, "top_slices": 3},
+        settings={**SETTINGS, "field_of_view": 240.0, "top_slices": 3},
         calibration=Thresholds("made up", calibration.pixel_threshold, limit),
         findings=[
             {"check": "axes", "level": "note", "finding": "axes run to RAS", "remedy": "nothing"},

@@ -108,6 +108,17 @@ def test_without_calibration_the_page_says_why(tmp_path, scan):
     assert len(page.numbers("slices")) == 4 * len(SCORED)
 
 
+def test_units_are_those_of_the_score(tmp_path, scan, page):
+    assert "score (intensity²)" in page.text
+    assert page.text.count("normalised intensity²") == 3  # at two maps, and in the table
+    lesion = replace(scan.result, settings=scan.result.settings | {"score": "lesion", "pooling": "peak"})
+    other = write(tmp_path, scan._replace(result=lesion))
+    assert "score (probability)" in other.text
+    assert "lesion, peak, alpha 0.5" in other.text
+    assert other.text.count("probability²") == 3
+    assert "intensity²" not in other.text
+
+
 def test_scan_without_a_scored_slice_has_a_page(tmp_path, scan):
     empty = replace(
         scan.result,

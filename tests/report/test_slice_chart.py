@@ -20,7 +20,7 @@ def test_band_of_a_level():
 
 
 def draw(slices, threshold=None, normal_range=()):
-    chart = draw_chart(slices, normal_range, threshold, "unit")
+    chart = draw_chart(slices, normal_range, threshold, ("unit", "unit²"))
     return chart, np.asarray(Image.open(io.BytesIO(chart.png)).convert("RGB")).astype(int)
 
 

@@ -18,7 +18,7 @@ def scan():
 def viewer_of(scan, **changes):
     scores = [one.score for one in scan.result.slices]
     volumes = {"scan": scan.image, **scan.maps} | changes
-    return make_viewer(volumes, scores, 2.0, "squared_error (intensity²)", 4.0)
+    return make_viewer(volumes, scores, 2.0, {"anomaly": "its unit"}, 4.0)
 
 
 def test_viewer_shows_scored_slices_of_every_map_alike(scan):
@@ -30,6 +30,8 @@ def test_viewer_shows_scored_slices_of_every_map_alike(scan):
     rows, columns = head_box([scan.image[:, ::-1, index].T for index in SCORED])
     assert (viewer.height, viewer.width) == (rows.stop - rows.start, columns.stop - columns.start)
     assert viewer.width_mm == 2 * viewer.width
+    units = {panel.name: panel.unit for panel in viewer.panels}
+    assert (units["anomaly"], units["epistemic"]) == ("its unit", PANELS["epistemic"].unit)
     for panel in viewer.panels:
         size = Image.open(io.BytesIO(panel.sprite)).size
         assert size == (COLUMNS * viewer.width, viewer.rows * viewer.height)
@@ -50,7 +52,7 @@ def test_each_slice_has_the_outline_of_its_own_mask(scan):
     outlines = viewer_of(scan).outlines
     assert len(set(outlines)) == len(outlines) == len(SCORED)
     maps = {name: volume for name, volume in scan.maps.items() if name != "mask"}
-    without = make_viewer({"scan": scan.image, **maps}, [1.0] * scan.image.shape[2], 2.0, "", None)
+    without = make_viewer({"scan": scan.image, **maps}, [1.0] * scan.image.shape[2], 2.0, {}, None)
     assert set(without.outlines) == {""}
 
 

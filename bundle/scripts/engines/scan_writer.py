@@ -24,6 +24,7 @@ from scripts.io.resume import SUFFIXES, planned_outputs
 from scripts.io.space import check_space
 from scripts.preflight.report import Level
 from scripts.report.overview import plot_overview
+from scripts.report.panels import map_units
 from scripts.report.scan_page import write_scan_page
 from scripts.uncertainty.maps import CHANNEL, MapName
 from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
@@ -211,6 +212,7 @@ class ScanWriter:
             result.calibration.slice_threshold,
             folder / str(result.outputs[OVERVIEW]["name"]),
             _title(result),
+            units=map_units(self.settings["score"]),
             synthetic=self.synthetic,
         )
         if VIEWER in result.outputs:

@@ -14,6 +14,9 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from scripts.uncertainty.maps import MapName
+from scripts.uncertainty.scores import UNITS, Score, variance_unit
+
 Plane = NDArray[np.float32]
 
 MARK = "#E69F00"
@@ -53,6 +56,13 @@ PANELS = {
     "total_uncertainty": Panel("total variance", "intensity² (normalised)", "cividis"),
 }
 """By map name, in the order of the columns."""
+
+
+def map_units(score: str) -> dict[str, str]:
+    """Return the units of the maps where they depend on the score, by map name."""
+    variances = (MapName.EPISTEMIC, MapName.ALEATORIC, MapName.TOTAL_UNCERTAINTY)
+    units = {name.value: variance_unit(score) for name in variances}
+    return {MapName.ANOMALY.value: f"score ({UNITS[Score(score)]})", **units}
 
 
 def axial_plane(volume: Volume, index: int) -> Plane:

@@ -11,11 +11,11 @@ from scripts.io.atomic import write_text
 from scripts.io.results import ScanResult, SliceResult
 from scripts.preflight.report import Level
 from scripts.report.overview import CONVENTION, RESEARCH, SYNTHETIC, select_slices
-from scripts.report.panels import Volume
+from scripts.report.panels import Volume, map_units
 from scripts.report.slice_chart import SliceChart, band_at, draw_chart
 from scripts.report.templates import FOLDER, digits, make_environment, script_hash
 from scripts.report.viewer import Viewer, make_viewer
-from scripts.uncertainty.scores import UNITS, Score
+from scripts.uncertainty.scores import UNITS, Score, score_name, variance_unit
 
 TEMPLATE = "scan_page.html.j2"
 SCRIPT = "viewer.js"
@@ -46,14 +46,14 @@ def write_scan_page(
         path: ends in .html.
         synthetic: say that this is no person.
     """
-    unit, settings = UNITS[Score(result.settings["score"])], result.settings
+    settings, score = result.settings, Score(result.settings["score"])
+    unit, of_variance = UNITS[score], variance_unit(score)
     normal_range = () if isinstance(calibration, str) else calibration.normal_range
     slices = [ScoredSlice(one, band_at(one.level, normal_range)) for one in result.slices]
     scores, limits = [one.score for one in result.slices], result.calibration
     pixel_mm = float(settings["field_of_view"]) / image.shape[0]
-    shown_score = f"{settings['score']} ({unit})"
-    viewer = make_viewer({"scan": image, **maps}, scores, pixel_mm, shown_score, limits.pixel_threshold)
-    chart = draw_chart(result.slices, normal_range, limits.slice_threshold, unit)
+    viewer = make_viewer({"scan": image, **maps}, scores, pixel_mm, map_units(score), limits.pixel_threshold)
+    chart = draw_chart(result.slices, normal_range, limits.slice_threshold, (unit, of_variance))
     highest = select_slices([scores[index] for index in viewer.indices], int(settings["top_slices"]))
     script = (FOLDER / SCRIPT).read_text(encoding="utf-8")
     page = make_environment().get_template(TEMPLATE)
@@ -64,6 +64,8 @@ def write_scan_page(
         scope=scope_verdict(result),
         warnings=[*([SYNTHETIC] if synthetic else []), *warnings_of(result)],
         unit=unit,
+        variance_unit=of_variance,
+        slice_score=score_name(score, settings["alpha"], settings["pooling"]),
         viewer=viewer,
         highest=highest,
         chart=chart,

@@ -38,7 +38,10 @@ def band_at(level: float | None, normal_range: Sequence[LevelBand]) -> LevelBand
 
 
 def draw_chart(
-    slices: Sequence[SliceResult], normal_range: Sequence[LevelBand], threshold: float | None, unit: str
+    slices: Sequence[SliceResult],
+    normal_range: Sequence[LevelBand],
+    threshold: float | None,
+    units: tuple[str, str],
 ) -> SliceChart:
     """Draw the scores, with range and threshold, and below them the uncertainties.
 
@@ -46,7 +49,7 @@ def draw_chart(
         slices: of the whole scan, in order.
         normal_range: of the calibration, empty without one.
         threshold: of slices, None without one.
-        unit: of the score.
+        units: of the score and of the variances.
     """
     figure = Figure(figsize=(11, 5))
     scores, variances = figure.subplots(
@@ -54,14 +57,14 @@ def draw_chart(
     )
     _draw_range(scores, slices, normal_range)
     _draw_scores(scores, slices, threshold)
-    scores.set_ylabel(f"slice score ({unit})")
+    scores.set_ylabel(f"slice score ({units[0]})")
     for name, values, colour, style in (
         ("epistemic", [one.epistemic_mean for one in slices], NORMAL, "-"),
         ("aleatoric", [one.aleatoric_mean for one in slices], ABNORMAL, "--"),
     ):
         variances.plot(_with_gaps(values), style, color=colour, marker=".", markersize=4, label=name)
     variances.set_yscale("log")
-    variances.set(ylabel="mean variance\n(normalised intensity²)", xlabel="slice, from inferior to superior")
+    variances.set(ylabel=f"mean variance\n({units[1]})", xlabel="slice, from inferior to superior")
     variances.set_xlim(-0.5, len(slices) - 0.5)
     variances.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in (scores, variances):

@@ -68,7 +68,7 @@ def make_viewer(
     volumes: Mapping[str, Volume],
     scores: Scores,
     pixel_mm: float,
-    score: str,
+    units: Mapping[str, str],
     pixel_threshold: float | None,
 ) -> Viewer:
     """Return the viewer of a scan.
@@ -77,7 +77,7 @@ def make_viewer(
         volumes: (X, Y, Z) each in RAS order: "scan", any other of ``PANELS``, and "mask".
         scores: (Z,), None for skipped slices, which are not shown.
         pixel_mm: side of a pixel.
-        score: what the anomaly map holds, with its unit.
+        units: by map name, where it is not that of ``PANELS``.
         pixel_threshold: marked on the colours of the anomaly map.
     """
     indices = shown_slices(scores)
@@ -86,7 +86,7 @@ def make_viewer(
     planes = {name: [plane[box] for plane in column] for name, column in planes.items()}
     scales = colour_scales(planes)
     panels = [
-        _make_panel(name, planes[name], scales[name], score, pixel_threshold)
+        _make_panel(name, planes[name], scales[name], units, pixel_threshold)
         for name in PANELS
         if name in scales
     ]
@@ -110,14 +110,18 @@ def shown_slices(scores: Scores, most: int = MOST_SLICES) -> list[int]:
 
 
 def _make_panel(
-    name: str, planes: Sequence[Plane], scale: Normalize, score: str, threshold: float | None
+    name: str,
+    planes: Sequence[Plane],
+    scale: Normalize,
+    units: Mapping[str, str],
+    threshold: float | None,
 ) -> ViewerPanel:
-    panel, anomaly = PANELS[name], name == MapName.ANOMALY
-    mark = float(scale(threshold)) if anomaly and threshold is not None else np.nan
+    panel = PANELS[name]
+    mark = float(scale(threshold)) if name == MapName.ANOMALY and threshold is not None else np.nan
     return ViewerPanel(
         name,
         panel.title,
-        score if anomaly else panel.unit,
+        units.get(name, panel.unit),
         "" if name == "scan" else MEANING[MapName(name)],
         draw_sprite(planes, panel, scale),
         draw_scale(panel.colours),

@@ -32,13 +32,12 @@ CHANNEL = {name: channel for channel, name in enumerate(MapName)}
 
 MEANING = {
     MapName.TOTAL_UNCERTAINTY: "epistemic plus aleatoric variance",
-    MapName.ANOMALY: "how unlike the normal training slices a pixel is, by the chosen score",
-    MapName.EPISTEMIC: "variance between the reconstructions of several latent draws; "
-    "not uncertainty about the weights",
-    MapName.ALEATORIC: "variance of the intensity that the model itself predicts for a pixel",
-    MapName.RECONSTRUCTION: "the scan as the model expects it: the mean over latent draws",
+    MapName.ANOMALY: "the pixel score: higher where a pixel looks less like normal tissue",
+    MapName.EPISTEMIC: "how far the draws of one trained model differ, not how far other trainings would",
+    MapName.ALEATORIC: "variance that the model itself expects when its draws agree",
+    MapName.RECONSTRUCTION: "the scan as the model expects it: the mean over the draws",
 }
-"""Of each map, for those who look at it."""
+"""Of each map, for those who look at it, whatever the score."""
 
 
 QUANTITIES = {

@@ -26,6 +26,15 @@ class Score(Option):
     """Probability of a lesion, 0 to 1: of networks that learned it from painted lesions only."""
 
 
+UNITS = {
+    Score.UNCERTAINTY_WEIGHTED: "no unit",
+    Score.SQUARED_ERROR: "intensity²",
+    Score.NLL: "nats",
+    Score.PRODUCT: "intensity⁴",
+    Score.LESION: "probability",
+}
+"""Intensities are the normalised ones."""
+
 RECONSTRUCTION_SCORES: tuple[Score, ...] = tuple(score for score in Score if score is not Score.LESION)
 """Scores that need no more than a reconstruction and its variance."""
 
@@ -42,16 +51,6 @@ class Pooling(Option):
     """The highest mean of a square of 9 mm: sensitive to how odd the oddest place is."""
 
 
-UNITS = {
-    Score.UNCERTAINTY_WEIGHTED: "no unit",
-    Score.SQUARED_ERROR: "intensity²",
-    Score.NLL: "nats",
-    Score.PRODUCT: "intensity⁴",
-    Score.LESION: "probability",
-}
-"""Of the normalised intensities."""
-
-
 class ScoreRegion(Option):
     """Which pixels have a score, and are averaged over to the score of a slice."""
 
@@ -59,6 +58,11 @@ class ScoreRegion(Option):
     """Pixels of the head."""
     IMAGE = "image"
     """Every pixel, the paper's plain mean; log variances of -20 on the background make A_pixel explode."""
+
+
+def variance_unit(score: str) -> str:
+    """Return the unit of the variances that come with a score."""
+    return "probability²" if Score(score) is Score.LESION else "normalised intensity²"
 
 
 def score_name(score: str, alpha: float, pooling: str = Pooling.MEAN) -> str:
