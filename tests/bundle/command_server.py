@@ -6,7 +6,7 @@ Each line of standard input is a request, a JSON object:
 - ``out``, ``err``: files for what it prints;
 - ``sockets``: a file for the addresses it asks for or connects to, or null;
 - ``hidden``: a folder that it shall not import from, or null;
-- ``pictures``: false makes overview and page of a scan one pixel; all of them take longer than everything else.
+- ``pictures``: false makes overview and page of a scan one pixel; they take longer than everything else.
 
 The answers are two lines: the process id of the command at once, its exit status when it has ended.
 """

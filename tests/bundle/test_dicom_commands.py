@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,10 @@ Run = Callable[..., Ended]
 def run(commands: WarmCommands, random_model: Path) -> Run:
     """Run one of the DICOM commands with the tiny network."""
 
-    def start(what: str, place: Path, output: Path, *options: str) -> Ended:
+    def start(what: str, place: Path, output: Path, *options: str, pictures: bool = False) -> Ended:
         paths = (f"--model_dir={random_model}", f"--dataset_dir={place}", f"--output_dir={output}")
         return commands.run(
-            "run", what, "--config_file", CONFIGS, *paths, *TINY_NETWORK, *options, pictures=False
+            "run", what, "--config_file", CONFIGS, *paths, *TINY_NETWORK, *options, pictures=pictures
         )
 
     return start
@@ -48,7 +49,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(run: Run, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     output = tmp_path_factory.mktemp("output") / "maps"
-    return output, run("inference", archive, output)
+    return output, run("inference", archive, output, pictures=True)
 
 
 @pytest.mark.case(55)
@@ -70,7 +71,11 @@ def test_nobody_is_named_in_messages_results_and_file_names(finished: tuple[Path
     output, ended = finished
     texts = [ended.out, ended.err, *(str(path.relative_to(output)) for path in output.rglob("*"))]
     texts += [path.read_text() for path in output.rglob("*") if path.suffix in (".json", ".csv")]
-    assert len(texts) > 10
+    pages = [path.read_text() for path in output.rglob("*.html")]
+    assert len(pages) == 2  # of the series, and the list
+    # Any three letters are somewhere in the code of a picture.
+    texts += [re.sub(r"base64,[\w+/=]+", "", page) for page in pages]
+    assert len(texts) > 12
     for secret in SECRETS:
         assert not [text for text in texts if secret in text], secret
 

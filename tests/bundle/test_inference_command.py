@@ -217,7 +217,9 @@ def test_no_thresholds_no_mask_but_the_reason(
         assert written == {one["name"] for one in found["outputs"].values()} | {"Phantom_001_result.json"}
         assert not any("mask" in file for file in written)
         assert scores(tmp_path / name)["Phantom_001"]["slices_abnormal"] == ""
-        assert ("viewer" in found["outputs"]) == (tmp_path / name / "index.html").exists() == (name == "other")
+        assert (
+            ("viewer" in found["outputs"]) == (tmp_path / name / "index.html").exists() == (name == "other")
+        )
 
 
 @pytest.mark.case(46)
