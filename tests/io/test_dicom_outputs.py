@@ -21,7 +21,8 @@ from scripts.io.dicom_map import write_parametric_map
 from scripts.io.dicom_mask import write_segmentation
 from scripts.io.dicom_page import write_page
 from scripts.io.dicom_source import DicomSource
-from scripts.uncertainty.maps import QUANTITIES, MapName
+from scripts.uncertainty.maps import MapName, quantity_of
+from scripts.uncertainty.scores import Score
 from tests.dicom_files import (
     NAME,
     PATIENT_ID,
@@ -33,6 +34,8 @@ from tests.dicom_files import (
     volume,
 )
 from tests.heads import rotation
+
+ANOMALY = quantity_of("anomaly", "uncertainty_weighted")
 
 GRID = volume(axes=SAGITTAL, turn=rotation(17, -9))
 PDF = b"%PDF-1.4 a document with an odd number of bytes"
@@ -63,7 +66,7 @@ def written(
     folder = tmp_path_factory.mktemp("outputs")
     mask = (values > 0.02).astype(np.uint8)
     return {
-        "map": write_parametric_map(values, source, folder / "map.dcm", QUANTITIES[MapName.ANOMALY], 2),
+        "map": write_parametric_map(values, source, folder / "map.dcm", ANOMALY, 2),
         "mask": write_segmentation(mask, source, folder / "mask.dcm", 0.02, 6),
         "page": write_page(PDF, source, folder / "page.dcm", 7),
     }
@@ -199,7 +202,7 @@ def test_outputs_of_a_multi_frame_source(values: np.ndarray, tmp_path: Path) -> 
     header = pydicom.dcmread(make_enhanced(tmp_path / "enhanced.dcm"), stop_before_pixels=True)
     source = DicomSource.from_headers([header], 3, "a run", "07ce6d0d")
     flat = np.resize(values, source.geometry.spatial_shape)
-    path = write_parametric_map(flat, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
+    path = write_parametric_map(flat, source, tmp_path / "map.dcm", ANOMALY, 2)
     output = pydicom.dcmread(path)
     assert np.array_equal(pixel_array(output), flat)
     frames = [
@@ -216,7 +219,7 @@ def test_source_without_what_may_be_missing_gets_it_empty(values: np.ndarray, tm
         del one.SeriesNumber, one.SliceThickness
         one.PatientSex = "unknown"
     source = DicomSource.from_headers(datasets, 3, "a run", "07ce6d0d")
-    write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
+    write_parametric_map(values, source, tmp_path / "map.dcm", ANOMALY, 2)
     output = pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7))
     assert not any((output.PatientBirthDate, output.AccessionNumber, output.PatientSex))
 
@@ -237,7 +240,7 @@ def test_names_keep_their_letters(
         one.SpecificCharacterSet, one.PatientName = alphabet, name
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in save(tmp_path / "series", datasets)]
     source = DicomSource.from_headers(headers, 3, "a run", "07ce6d0d")
-    path = write_parametric_map(values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
+    path = write_parametric_map(values, source, tmp_path / "map.dcm", ANOMALY, 2)
     assert pydicom.dcmread(path).PatientName == name
     assert pydicom.dcmread(write_page(PDF, source, tmp_path / "page.dcm", 7)).PatientName == name
 
@@ -269,7 +272,7 @@ def test_values_that_do_not_fit_are_refused(
     message: str,
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        write_parametric_map(change(values), source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2)
+        write_parametric_map(change(values), source, tmp_path / "map.dcm", ANOMALY, 2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -331,9 +334,7 @@ def test_what_reads_back_differently_never_gets_its_name(
     source = make_source()  # of its own: the output shares elements with it
     mask = (values > 0.02).astype(np.uint8)
     write = {
-        "map": lambda: write_parametric_map(
-            values, source, tmp_path / "map.dcm", QUANTITIES[MapName.ANOMALY], 2
-        ),
+        "map": lambda: write_parametric_map(values, source, tmp_path / "map.dcm", ANOMALY, 2),
         "mask": lambda: write_segmentation(mask, source, tmp_path / "mask.dcm", 0.02, 6),
     }
     with pytest.raises(ResourceError, match=f"reads back with another {what}"):
@@ -356,9 +357,10 @@ def test_page_of_another_patient_never_gets_its_name(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("score", list(Score))
 @pytest.mark.parametrize("name", list(MapName))
-def test_labels_fit_their_fields(name: MapName) -> None:
-    quantity = QUANTITIES[name]
+def test_labels_fit_their_fields(name: MapName, score: Score) -> None:
+    quantity = quantity_of(name, score)
     assert len(quantity.label) <= 16
     assert quantity.label.replace("_", "").isalnum()
     assert quantity.label == quantity.label.upper()

@@ -8,7 +8,7 @@ from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.uncertainty.latent_noise import latent_noise
 from scripts.uncertainty.mapper import CHANNELS, VAEMapper
 from scripts.uncertainty.mappers import mapper_of
-from scripts.uncertainty.maps import CHANNEL, MapName, SelectMapd
+from scripts.uncertainty.maps import CHANNEL, MapName, SelectMapd, quantity_of
 from scripts.uncertainty.scores import RECONSTRUCTION_SCORES
 
 
@@ -218,3 +218,11 @@ def test_a_total_without_one_variance_is_another_score(left_out):
     assert torch.equal(less[:, 0], whole[:, other])
     assert torch.equal(less[:, 2:], whole[:, 2:])
     assert ablated.settings()["score"] == f"{kept.settings()['score']}, without {left_out}"
+
+
+def test_maps_have_the_units_of_their_score():
+    units = {name.value: quantity_of(name, "lesion").unit for name in MapName}
+    assert units["anomaly"] == "probability"
+    assert units["epistemic"] == units["aleatoric"] == units["total_uncertainty"] == "probability²"
+    assert quantity_of("epistemic", "nll").unit == "normalised intensity²"
+    assert units["reconstruction"] == quantity_of("reconstruction", "nll").unit == "intensity of the scan"

@@ -26,7 +26,7 @@ from scripts.io.results import InputFile, ScanResult
 from scripts.io.resume import SUFFIXES
 from scripts.preflight.dicom_volume import volume_header
 from scripts.report.scan_pdf import draw_scan_pdf
-from scripts.uncertainty.maps import QUANTITIES, MapName
+from scripts.uncertainty.maps import MapName, quantity_of
 
 PAGE = "page"
 
@@ -72,7 +72,7 @@ class DicomWriter(ScanWriter):
             threshold = self.calibration.pixel_threshold  # type: ignore[union-attr]  # without one is no mask
             write_segmentation(values, source, path, threshold, position)
             return
-        write_parametric_map(values, source, path, QUANTITIES[MapName(kind)], position)
+        write_parametric_map(values, source, path, quantity_of(kind, self.settings["score"]), position)
 
     def _position(self, kind: str) -> int:
         return [*(name.value for name in MapName), MASK, PAGE].index(kind) + 1

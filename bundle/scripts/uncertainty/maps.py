@@ -10,19 +10,20 @@ from monai.transforms import MapTransform
 
 from scripts.io.quantity import Quantity
 from scripts.options import Option
+from scripts.uncertainty.scores import UNITS, Score, variance_unit
 
 
 class MapName(Option):
     """Maps written for a scan, in the order of the channels of ``pred``."""
 
     TOTAL_UNCERTAINTY = "total_uncertainty"
-    """Epistemic + aleatoric variance, normalised intensity^2."""
+    """Epistemic + aleatoric variance; of what the score is about, see ``scores.variance_unit``."""
     ANOMALY = "anomaly"
     """The pixel score, see ``uncertainty.scores.Score``."""
     EPISTEMIC = "epistemic"
-    """Variance of the K reconstructions, normalised intensity^2."""
+    """Variance between the K draws."""
     ALEATORIC = "aleatoric"
-    """Variance the decoder predicts, normalised intensity^2."""
+    """Variance that is left within the draws, their mean."""
     RECONSTRUCTION = "reconstruction"
     """Mean reconstruction of the first modality, in the scan's own units."""
 
@@ -31,7 +32,7 @@ CHANNEL = {name: channel for channel, name in enumerate(MapName)}
 """Channel of ``pred`` that holds each map."""
 
 MEANING = {
-    MapName.TOTAL_UNCERTAINTY: "epistemic plus aleatoric variance",
+    MapName.TOTAL_UNCERTAINTY: "epistemic plus aleatoric variance, where neither is left out",
     MapName.ANOMALY: "the pixel score: higher where a pixel looks less like normal tissue",
     MapName.EPISTEMIC: "how far the draws of one trained model differ, not how far other trainings would",
     MapName.ALEATORIC: "variance that the model itself expects when its draws agree",
@@ -40,14 +41,23 @@ MEANING = {
 """Of each map, for those who look at it, whatever the score."""
 
 
-QUANTITIES = {
-    MapName.TOTAL_UNCERTAINTY: Quantity("TOTAL_VARIANCE", "Total variance", "normalised intensity²", "1"),
-    MapName.ANOMALY: Quantity("ANOMALY", "Anomaly score", "score", "1"),
-    MapName.EPISTEMIC: Quantity("EPISTEMIC", "Epistemic variance", "normalised intensity²", "1"),
-    MapName.ALEATORIC: Quantity("ALEATORIC", "Aleatoric variance", "normalised intensity²", "1"),
-    MapName.RECONSTRUCTION: Quantity("RECONSTRUCTION", "Reconstruction", "intensity of the scan", "[arb'U]"),
-}
-"""Of each map; ``MapName`` says more."""
+def quantity_of(name: str, score: str) -> Quantity:
+    """Return what the voxels of a map are, for formats that say so themselves.
+
+    Args:
+        name: a :class:`MapName`.
+        score: the :class:`Score` of the anomaly; the variances are of what it is about.
+    """
+    variance = variance_unit(score)
+    return {
+        MapName.TOTAL_UNCERTAINTY: Quantity("TOTAL_VARIANCE", "Total variance", variance, "1"),
+        MapName.ANOMALY: Quantity("ANOMALY", "Anomaly score", UNITS[Score(score)], "1"),
+        MapName.EPISTEMIC: Quantity("EPISTEMIC", "Epistemic variance", variance, "1"),
+        MapName.ALEATORIC: Quantity("ALEATORIC", "Aleatoric variance", variance, "1"),
+        MapName.RECONSTRUCTION: Quantity(
+            "RECONSTRUCTION", "Reconstruction", "intensity of the scan", "[arb'U]"
+        ),
+    }[MapName(name)]
 
 
 class SelectMapd(MapTransform):
