@@ -11,8 +11,8 @@ from scripts.report.results import TRIVIAL, Row
 
 EMPTY = "-"
 
-SUMMARY_SCORES = ("uncertainty_weighted, alpha 0.5", "squared_error")
-"""Scores of a model in the summary: the paper's, as inference uses it, and the plain error."""
+SUMMARY_SCORES = ("lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
+"""Scores of a model in the summary: the lesion network's, the paper's, and the plain error."""
 
 SUMMARY_COLUMNS = (
     "Data",
