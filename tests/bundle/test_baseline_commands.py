@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from tests.bundle.commands import Ended, WarmCommands
@@ -71,6 +72,19 @@ def test_report_measures_all_of_them_with_their_own_networks(
         epistemic = [row["epistemic"] for row in tables["slices"] if row["run"] == name]
         assert max(epistemic) < 1e-6, name
     assert {row["run"] for row in tables["attention"]} == {"bayesian", "lesion"}
+
+
+def test_mlflow_gets_the_losses_that_a_network_has(
+    commands: WarmCommands, tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    configs = "['configs/train.yaml','configs/lesion.yaml']"
+    options = (*options_for(tiny_options, tmp_path / "run"), *BASELINES["lesion"], "--tracking=mlflow")
+    commands.run("run", "training", "--config_file", configs, *options).check()
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'run' / 'mlruns.db'}")
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert {"batch_loss", "batch_lesion_loss", "batch_reconstruction_loss"} <= run.data.metrics.keys()
+    assert "batch_kl" not in run.data.metrics
 
 
 @pytest.mark.parametrize("name", BASELINES)

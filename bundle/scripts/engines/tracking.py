@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 from ignite.engine import Engine
 from monai.handlers import MLFlowHandler
 from monai.utils import optional_import, path_to_sqlite_uri, path_to_uri
@@ -203,7 +204,7 @@ def _log_figures(client: _SteadyClient, run_id: str, figures: Mapping[str, float
 
 
 def _losses(output: Mapping[str, Any]) -> dict[str, float]:
-    return {f"batch_{name}": float(output[name]) for name in ("loss", "kl")}
+    return {f"batch_{name}": float(value) for name, value in output.items() if np.ndim(value) == 0}
 
 
 def _log_nothing(_: Engine) -> None:
