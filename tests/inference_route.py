@@ -88,10 +88,10 @@ DICOM = ("inference.json", "inference_dicom.yaml")
 """The config files of inference on DICOM."""
 
 
-def infer(
+def open_config(
     scans: Path, output: Path, model: Path, configs: Sequence[str] = ("inference.json",), **overrides: Any
-) -> Inferred:
-    """Run inference as the bundle does, but for the pages, and read back what it wrote."""
+) -> ConfigParser:
+    """Return the config of inference on the CPU, without pages, with the weights loaded."""
     config = ConfigParser()
     config.read_config([str(BUNDLE_ROOT / "configs" / name) for name in configs])
     given = {"dataset_dir": str(scans), "output_dir": str(output), "model_dir": str(model), "html": False}
@@ -99,7 +99,14 @@ def infer(
         config[key] = value
     last = len(config["initialize"]) - 1
     config.get_parsed_content(f"initialize#{last}")  # loads the weights; the other entries are for commands
-    evaluator = config.get_parsed_content("evaluator")
+    return config
+
+
+def infer(
+    scans: Path, output: Path, model: Path, configs: Sequence[str] = ("inference.json",), **overrides: Any
+) -> Inferred:
+    """Run inference as the bundle does, and read back what it wrote."""
+    evaluator = open_config(scans, output, model, configs, **overrides).get_parsed_content("evaluator")
     evaluator.run()
     cases = [result.case for result in evaluator.results]
     return Inferred(output, {case: read_result(result_path(output, case)) for case in cases})

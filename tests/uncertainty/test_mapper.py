@@ -8,7 +8,7 @@ from scripts.networks.bayesian_vae import BayesianVAE
 from scripts.uncertainty.latent_noise import latent_noise
 from scripts.uncertainty.mapper import CHANNELS, VAEMapper
 from scripts.uncertainty.mappers import mapper_of
-from scripts.uncertainty.maps import CHANNEL, MapName, SelectMapd, quantity_of
+from scripts.uncertainty.maps import CHANNEL, MapName, quantity_of
 from scripts.uncertainty.scores import RECONSTRUCTION_SCORES
 
 
@@ -191,21 +191,6 @@ def test_mapper_of_keeps_the_architecture():
     images = small_images(2, channels=2)
     expected = slow_maps(vae, images[:1], latent_noise(5, 6))
     np.testing.assert_allclose(mapper(images)[0].detach(), expected, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", [*MapName, "mask"])
-def test_select_map(name):
-    pred = torch.arange(5.0)[:, None, None, None].expand(5, 2, 3, 4)
-    output = SelectMapd("pred", str(name))({"pred": pred, "case": "a"})
-    assert output["case"] == "a"
-    assert output["pred"].shape == (1, 2, 3, 4)
-    channel = CHANNELS.index("anomaly" if name == "mask" else str(name))
-    assert (output["pred"] == channel).all()
-
-
-def test_select_unknown_map_is_refused():
-    with pytest.raises(InputError, match="got 'anomalies'"):
-        SelectMapd("pred", "anomalies")
 
 
 @pytest.mark.parametrize("left_out", ["epistemic", "aleatoric"])

@@ -56,6 +56,7 @@ def test_torchscript(key_grid):
         with torch.no_grad():
             assert_same(scripted(images), mapper(images))
         assert_same(scripted(images).detach(), mapper(images))
+        assert_same(scripted.describe(images).detach(), mapper.describe(images))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

@@ -14,7 +14,6 @@ from monai.transforms import Invertd
 from monai.utils import CommonKeys, ensure_tuple
 
 from scripts.data.slices import brain_slices, slice_levels
-from scripts.errors import ModelError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.geometry import NiftiGeometry, source_geometry
 from scripts.io.nifti import write_map
@@ -26,10 +25,9 @@ from scripts.preflight.report import Level
 from scripts.report.overview import plot_overview
 from scripts.report.panels import map_units
 from scripts.report.scan_page import write_scan_page
-from scripts.uncertainty.maps import CHANNEL, MapName
+from scripts.uncertainty.maps import CHANNEL, MASK, MapName, check_finite_maps, map_in_units
 from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, slice_score
 
-MASK = "mask"
 OVERVIEW = "overview"
 VIEWER = "viewer"
 FLOAT_BYTES = 4
@@ -125,14 +123,11 @@ class ScanWriter:
             image: (C, X, Y, Z) preprocessed scan with its transforms.
             pred: (M, X, Y, Z) prediction.
         """
-        if not torch.isfinite(pred).all():
-            raise ModelError(
-                f"{result.case}: expected finite maps, the network gave NaN or infinity; nothing is written."
-            )
+        check_finite_maps(result.case, pred)
         self._fill_slices(result, image, pred)
         folder = self.output_dir / result.case
         for name in MapName:
-            values = self._on_scan_grid(image, self._in_units(name, image, pred))
+            values = self._on_scan_grid(image, map_in_units(name, image, pred))
             self.write_values(values, source, folder / str(result.outputs[name]["name"]), name)
             if name is MapName.ANOMALY and isinstance(self.calibration, Calibration):
                 mask = (values > self.calibration.pixel_threshold).astype(np.uint8)
@@ -173,18 +168,6 @@ class ScanWriter:
                 aleatoric_mean=float(aleatoric[row]),
             )
         result.scan_score = scan_score([one.score for one in result.slices], self.settings["top_slices"])
-
-    def _in_units(self, name: MapName, image: MetaTensor, pred: torch.Tensor) -> torch.Tensor:
-        """Return one map (1, X, Y, Z) on the network's grid; the reconstruction in the scan's own units."""
-        values = pred[CHANNEL[name] : CHANNEL[name] + 1]
-        if name is not MapName.RECONSTRUCTION:
-            return values
-        low, high = image.meta["intensity_range"][0]
-        inside = (image.as_tensor() > 0).any(dim=0, keepdim=True).to(values.device)
-        scored = torch.zeros(values.shape[-1], dtype=torch.bool, device=values.device)
-        scored[brain_slices(image.numpy())] = True
-        background = float(image.meta["background"][0])
-        return torch.where(inside, values * (high - low) + low, background) * scored
 
     def _on_scan_grid(self, image: MetaTensor, values: torch.Tensor) -> np.ndarray:
         """Return a map (X, Y, Z) in the voxel order of the scan's file, float32."""

@@ -116,6 +116,7 @@ class LesionBackbone(Backbone):
         )
         return mean, log_variance.clamp(self.log_variance_min, self.log_variance_max), lesion
 
+    @torch.jit.export  # servers that run the exported network judge scans by it
     def describe(self, image: torch.Tensor) -> torch.Tensor:
         """Return the coarsest features averaged over their positions (B, width) of ``image`` (B, C, H, W)."""
         return self.encode(image)[-1].mean(dim=(2, 3))
