@@ -60,6 +60,18 @@ def test_errors_become_sentences() -> None:
     assert sys.excepthook is not before
 
 
+def test_run_without_a_name_is_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What viewers of MONAI Label send."""
+    workflow = SimpleNamespace(run_id="", parser={})
+    monkeypatch.setattr(session, "running_workflow", lambda: workflow)
+    monkeypatch.setattr(session, "read_overrides", lambda *_: None)
+    session.start([])
+    assert workflow.run_id == "run"
+    workflow.run_id = "training"
+    session.start([])
+    assert workflow.run_id == "training"
+
+
 @pytest.mark.parametrize("device", [None, torch.device("cpu"), "cpu", "$torch.device('cuda:99')", "@device"])
 def test_device_that_is_there_or_computed_passes(device: object) -> None:
     session.check_device(device)

@@ -21,6 +21,7 @@ from monai.utils import ensure_tuple
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from scripts.data.given_scans import name_scan
 from scripts.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class SliceCache(PersistentDataset):
 
     def __init__(self, data: Sequence[Mapping[str, Any]], transform: Compose, cache_dir: str | None) -> None:
         code = _code_hash()
-        stamped = [{**record, "stamp": _stamp(record), "code": code} for record in data]
+        stamped = [{**name_scan(record), "stamp": _stamp(record), "code": code} for record in data]
         super().__init__(
             stamped, transform, cache_dir, hash_transform=pickle_hashing, track_meta=False, weights_only=True
         )

@@ -29,8 +29,10 @@ def start(config_files: Sequence[str], seed: int | None = None, threads: int | N
     """
     install_error_hook()
     _switch_telemetry_off()
-    read_overrides(*config_files)
     workflow = running_workflow()
+    if workflow is not None and not workflow.run_id:
+        workflow.run_id = "run"  # viewers of MONAI Label send an empty name
+    read_overrides(*config_files)
     if workflow is not None:
         check_device(workflow.parser.get("device"))
     if seed is not None:
