@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+LABEL := .venv-label
+LABEL_RUN := $(LABEL)/bin/python
 EXTRAS := mlflow,onnx,phantom,dicom,dev
+LABEL_EXTRAS := einops matplotlib pandas scikit-learn scipy SimpleITK jinja2 joblib
 
 # The bundle's own commands run from the bundle root, so paths given to them are absolute.
 BUNDLE := cd bundle && "$(CURDIR)/$(RUN)" -m monai.bundle
@@ -20,7 +23,7 @@ PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/do
 	bundle/docs/results/clvae.md bundle/docs/ablation.md
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint format audit bench export tables clean
+.PHONY: help env label-env demo test test-all lint format audit bench export tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +35,21 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		{ echo "Expected Python 3.11 or newer, found $$($(PYTHON) --version); use make PYTHON=..." >&2; exit 1; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+label-env: $(LABEL)/installed ## Make or update .venv-label with MONAI Label, see bundle/docs/monai_label.md
+
+# What it builds (sam2, without CUDA) is built with the same pins, so they are in the environment, not in -c.
+$(LABEL)/installed: label/constraints.txt label/torchvision_operators.py
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))" || \
+		{ echo "Expected Python 3.11 or 3.12, found $$($(PYTHON) --version); use make PYTHON=..." >&2; exit 1; }
+	@test -x $(LABEL_RUN) || $(PYTHON) -m venv $(LABEL)
+	SAM2_BUILD_CUDA=0 PIP_CONSTRAINT=label/constraints.txt \
+		$(LABEL_RUN) -m pip install --disable-pip-version-check monailabel $(LABEL_EXTRAS)
+	@site=$$($(LABEL_RUN) -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
+		cp label/torchvision_operators.py "$$site" && \
+		echo "import torchvision_operators" > "$$site/torchvision_operators.pth"
+	$(LABEL_RUN) -c "import monailabel.main, torchvision"
 	@touch $@
 
 demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes demo/
