@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 LABEL := .venv-label
 LABEL_RUN := $(LABEL)/bin/python
 EXTRAS := mlflow,onnx,phantom,dicom,dev
-LABEL_EXTRAS := einops matplotlib pandas scikit-learn scipy SimpleITK jinja2 joblib
+LABEL_EXTRAS := dcmqi einops matplotlib pandas scikit-learn scipy SimpleITK jinja2 joblib
 
 # The bundle's own commands run from the bundle root, so paths given to them are absolute.
 BUNDLE := cd bundle && "$(CURDIR)/$(RUN)" -m monai.bundle

@@ -8,7 +8,7 @@ from small_networks import small_images, small_mapper, small_vae
 
 from scripts.errors import ModelError
 from scripts.io.digest import file_sha256
-from scripts.io.weights import load_weights
+from scripts.io.weights import load_weights, weights_sha256
 
 
 class Payload:
@@ -137,6 +137,14 @@ def test_weights_have_the_hash_that_their_provenance_names(weights):
     ) as error:
         load_weights(small_vae(seed=2), weights)
     assert error.value.exit_code == 5
+    with pytest.raises(
+        ModelError, match="provenance.json names"
+    ):  # what servers ask, which load by themselves
+        weights_sha256(weights)
+
+
+def test_hash_of_weights_is_that_of_the_file(weights):
+    assert weights_sha256(str(weights)) == file_sha256(weights)
 
 
 @pytest.mark.case(46)

@@ -203,3 +203,16 @@ def test_weights_of_the_same_architecture_load():
     network.load_state_dict(other.state_dict(), strict=True)
     images = small_images()
     assert torch.equal(network(images, draw(3))[0], other(images, draw(3))[0])
+
+
+@pytest.mark.parametrize("change", ["less", "more"])
+def test_weights_are_loaded_whole_even_if_asked_for_what_fits(change):
+    """As MONAI Label asks: what is missing would stay random."""
+    network = small_vae()
+    state = dict(network.state_dict())
+    if change == "less":
+        state.popitem()
+    else:
+        state["extra"] = torch.zeros(1)
+    with pytest.raises(RuntimeError, match="Missing key|Unexpected key"):
+        network.load_state_dict(state, strict=False)

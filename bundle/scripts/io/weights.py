@@ -25,7 +25,7 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: expected a weights file, found none; train first or give the path of one.")
-    _check_hash(path)
+    weights_sha256(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
@@ -47,18 +47,24 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     return network
 
 
-def _check_hash(path: Path) -> None:
-    """Refuse shipped weights that were changed, or cut short on their way here."""
-    provenance = path.with_name("provenance.json")
+def weights_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a weights file; refuse shipped ones that were changed, or cut short on their way.
+
+    Raises:
+        InputError: the file cannot be read.
+        ModelError: another hash than ``provenance.json`` beside ``model.pt`` says.
+    """
+    path = Path(path)
+    found, provenance = file_sha256(path), path.with_name("provenance.json")
     if path.name != "model.pt" or not provenance.is_file():
-        return
+        return found
     try:
         expected = json.loads(provenance.read_text(encoding="utf-8"))["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{provenance}: expected the hash of the weights, found none ({error}).") from error
-    found = file_sha256(path)
     if found != expected:
         raise ModelError(
             f"{path}: expected the weights that provenance.json names (SHA-256 {str(expected)[:12]}...), "
             f"found others ({found[:12]}...); fetch them again, or remove that file if you replaced them."
         )
+    return found

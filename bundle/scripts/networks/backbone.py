@@ -39,6 +39,12 @@ class Backbone(nn.Module):
         """Pass slices (B, C, H, W) through every layer once, without chance; for hooks that watch layers."""
         raise NotImplementedError
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:  # noqa: ANN401 - as PyTorch
+        """Load all weights, also where a server asks for what happens to fit: the rest would stay random."""
+        return super().load_state_dict(state_dict, strict=True, assign=assign)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
