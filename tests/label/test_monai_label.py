@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,57 +18,16 @@ from numpy.typing import NDArray
 from scripts.io.digest import file_sha256
 from scripts.uncertainty.maps import MASK, MapName
 from tests import people
-from tests.bundle.commands import BUNDLE, WarmCommands, environment
+from tests.bundle.commands import WarmCommands
 from tests.heads import rotation, save_scan
-
-ENVIRONMENT = BUNDLE.parent / ".venv-label"
-APP = ENVIRONMENT / "monailabel" / "sample-apps" / "monaibundle"
-SHIPPED = "bundle"
-LENIENT = "lenient"
-"""The same bundle with ``scope: warn``: these scans need not be like those of the training."""
+from tests.label_server import IS_MISSING, LENIENT, SHIPPED, Server, serve
 
 SCAN = "Phantom_001"
 ODD = "Bottle"
 SLICER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
 """What 3D Slicer adds to every request."""
 
-pytestmark = [
-    pytest.mark.label,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (ENVIRONMENT / "installed").exists(), reason="MONAI Label is not here: make label-env"
-    ),
-]
-
-
-@dataclass
-class Server:
-    """A running server."""
-
-    url: str
-    folder: Path
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "server.log").read_text()
-
-    def model(self, name: str) -> Path:
-        return self.folder / "app" / "model" / name
-
-    def ask(self, model: str, image: str | None = None, session: str | None = None, **params: Any) -> Any:
-        """Return the answer to a request for a map."""
-        query = {"image": image, "session_id": session, "output": "image"}
-        return requests.post(
-            f"{self.url}/infer/{model}", params=query, data={"params": json.dumps(params)}, timeout=120
-        )
-
-    def map(self, folder: Path, model: str, **request: Any) -> nibabel.Nifti1Image:
-        """Return a map, saved as a file in ``folder``."""
-        path = folder / f"answer_{time.monotonic_ns()}.nii.gz"
-        answer = self.ask(model, **request)
-        assert answer.ok, self.log[-5000:]
-        path.write_bytes(answer.content)
-        return nibabel.load(path)
+pytestmark = [pytest.mark.label, pytest.mark.slow, IS_MISSING]
 
 
 @pytest.fixture(scope="module")
@@ -94,75 +48,9 @@ def studies(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def server(studies: Path) -> Iterator[Server]:
-    """A server on a loopback port: the app as MONAI Label ships it, with copies of the bundle."""
-    folder = studies.parent
-    shutil.copytree(APP, folder / "app")
-    for model in (SHIPPED, LENIENT):
-        parts = [BUNDLE / name for name in ("configs", "models", "scripts")]
-        for part in parts:
-            shutil.copytree(
-                part,
-                folder / "app" / "model" / model / part.name,
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
-    settings = folder / "app" / "model" / LENIENT / "configs" / "inference.json"
-    config = json.loads(settings.read_text())
-    settings.write_text(json.dumps(config | {"scope": "warn"}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    paths = [
-        "--app",
-        str(folder / "app"),
-        "--studies",
-        str(studies),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    models = [
-        "--conf",
-        "models",
-        f"{SHIPPED},{LENIENT}",
-        "--conf",
-        "zoo_source",
-        "local",
-        "--conf",
-        "sam2",
-        "false",
-    ]
-    variables = environment() | {
-        "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
-    }
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [str(ENVIRONMENT / "bin" / "monailabel"), "start_server", *paths, *models],
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    running = Server(f"http://127.0.0.1:{port}", folder)
-    try:
-        deadline = time.monotonic() + 120
-        while not _answers(running):
-            assert process.poll() is None, running.log
-            assert time.monotonic() < deadline, running.log
-            time.sleep(0.2)
+    """A server over these scans."""
+    with serve(studies.parent, str(studies)) as running:
         yield running
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _answers(server: Server) -> bool:
-    try:
-        return requests.get(f"{server.url}/info/", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -249,12 +137,12 @@ def test_slicer_gets_a_label_map_and_never_a_map_cut_down_to_whole_numbers(
     assert image.GetPixelIDValue() == SimpleITK.sitkUInt8
     assert np.array_equal(SimpleITK.GetArrayFromImage(image).T, expected)
     assert server.ask(LENIENT, SCAN, output="anomaly", **SLICER).status_code == 500
-    assert "Expected a floating-point type for the map anomaly, got uint8" in server.log
+    assert server.says("Expected a floating-point type for the map anomaly, got uint8")
 
 
 def test_threshold_that_is_no_number_is_refused(server: Server) -> None:
     assert server.ask(LENIENT, SCAN, threshold="high").status_code == 500
-    assert "Expected a number as the threshold of the mask, got 'high'" in server.log
+    assert server.says("Expected a number as the threshold of the mask, got 'high'")
 
 
 def test_scan_out_of_scope_is_refused_and_the_log_says_why(server: Server, tmp_path: Path) -> None:
@@ -263,7 +151,7 @@ def test_scan_out_of_scope_is_refused_and_the_log_says_why(server: Server, tmp_p
     lines = requests.get(f"{server.url}/logs/", params={"text": "true"}, timeout=30).text
     sentence = f"{ODD}.nii.gz: expected a scan like"
     assert sentence in lines
-    assert f"scripts.errors.ScopeError: {sentence}" in server.log
+    assert server.says(f"scripts.errors.ScopeError: {sentence}")
     before = server.log.count(sentence)
     assert server.map(tmp_path, LENIENT, image=ODD, output="anomaly").shape == people.SHAPE
     assert server.log.count(sentence) == before + 1  # the warning
@@ -275,7 +163,7 @@ def test_broken_file_is_refused(server: Server, studies: Path, tmp_path: Path) -
         f"{server.url}/session/", files={"files": ("cut.nii.gz", content[: len(content) // 2])}, timeout=30
     )
     assert server.ask(LENIENT, session=answer.json()["session_id"]).status_code == 500
-    assert "InputError: cut.nii.gz: " in server.log
+    assert server.says("InputError: cut.nii.gz: ")
 
 
 def test_training_runs_and_leaves_the_weights_alone(server: Server) -> None:
