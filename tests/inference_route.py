@@ -105,7 +105,7 @@ def open_config(
 def infer(
     scans: Path, output: Path, model: Path, configs: Sequence[str] = ("inference.json",), **overrides: Any
 ) -> Inferred:
-    """Run inference as the bundle does, and read back what it wrote."""
+    """Run inference as the bundle does, but for the pages, and read back what it wrote."""
     evaluator = open_config(scans, output, model, configs, **overrides).get_parsed_content("evaluator")
     evaluator.run()
     cases = [result.case for result in evaluator.results]
