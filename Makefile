@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LABEL := .venv-label
 LABEL_RUN := $(LABEL)/bin/python
+DEPLOY := .venv-deploy
+DEPLOY_RUN := $(DEPLOY)/bin/python
 EXTRAS := mlflow,onnx,phantom,dicom,dev
 LABEL_EXTRAS := dcmqi einops matplotlib pandas scikit-learn scipy SimpleITK jinja2 joblib
 
@@ -16,14 +18,15 @@ EVALUATE := --config_file "['configs/train.yaml','configs/evaluate.yaml']" $(DEM
 
 EXPORT := --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.json
 ONNX := {'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image':{0:'batch'},'pred':{0:'batch'}}, \
-	'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}
+	'opset_version':20,'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}
+EXPORT_SCANS := $(CURDIR)/build/export_scans
 
 # Pages with tables that are made from bundle/docs/results.
 PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/docs/clvae.md \
 	bundle/docs/results/clvae.md bundle/docs/ablation.md
 
 .DEFAULT_GOAL := help
-.PHONY: help env label-env demo test test-all lint format audit bench export tables clean
+.PHONY: help env label-env deploy-env demo test test-all lint format audit bench export tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +53,16 @@ $(LABEL)/installed: label/constraints.txt label/torchvision_operators.py
 		cp label/torchvision_operators.py "$$site" && \
 		echo "import torchvision_operators" > "$$site/torchvision_operators.pth"
 	$(LABEL_RUN) -c "import monailabel.main, torchvision"
+	@touch $@
+
+deploy-env: $(DEPLOY)/installed ## Make or update .venv-deploy with the MONAI Deploy SDK, see bundle/docs/deploy.md
+
+$(DEPLOY)/installed: pyproject.toml deploy/constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
+		{ echo "Expected Python 3.11 to 3.13, found $$($(PYTHON) --version); use make PYTHON=..." >&2; exit 1; }
+	@test -x $(DEPLOY_RUN) || $(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY_RUN) -m pip install --disable-pip-version-check -c deploy/constraints.txt -e ".[dicom]" monai-deploy-app-sdk
+	$(DEPLOY_RUN) -W ignore -c "import monai.deploy.core"
 	@touch $@
 
 demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes demo/
@@ -99,10 +112,15 @@ build/audit:
 bench: env ## Measure speed and memory of inference; writes benchmarks/latest.json
 	$(RUN) -m benchmarks.run
 
-export: env ## Export the shipped weights to TorchScript and ONNX, in bundle/models
+export: env ## Export the shipped weights to TorchScript and ONNX, in bundle/models, and compare them
 	$(BUNDLE) ckpt_export network_def --filepath models/model.ts $(EXPORT)
 	$(BUNDLE) onnx_export network_def --filepath models/model.onnx $(EXPORT) \
 		--use_trace True --converter_kwargs "$(ONNX)"
+ifndef BRAIN_MRI_SCANS
+	$(RUN) -m scripts.data.phantom "$(EXPORT_SCANS)" --subjects=2 --tumour_fraction=1 --modalities=t1ce > /dev/null
+endif
+	cd bundle && "$(CURDIR)/$(RUN)" -m scripts.engines.export_check \
+		"$(or $(BRAIN_MRI_SCANS),$(EXPORT_SCANS))" models/model.ts models/model.onnx
 
 tables: env ## Write the results tables in the docs anew from bundle/docs/results
 	$(RUN) -m scripts.report.tables $(PAGES)
