@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from subprocess import Popen
 
+import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from monai.data import load_net_with_metadata
 
+from scripts.engines.export_check import check_exports, compare
+from scripts.errors import InputError, ModelError
+from scripts.io.exports import open_export
 from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper, VAEMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands, finish, start_plain
 from tests.bundle.conftest import TINY_NETWORK
 
 CONFIGS = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
+DOCS = BUNDLE / "docs" / "deploy.md"
 SCHEMA = Path(__file__).parent / "schema" / "meta_schema_20240725.json"
 ONNX = (
     "{'input_names':['image'],'output_names':['pred'],'dynamic_axes':{'image':{0:'batch'},'pred':{0:'batch'}},"
-    "'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}"
+    "'opset_version':20,'verify':True,'rtol':1e-4,'atol':1e-5,'use_ort':True}"
 )
+
+REAL = os.environ.get("BRAIN_MRI_SCANS")
+"""A folder of scans as for inference."""
 
 Started = dict[str, Popen[str]]
 
@@ -152,6 +163,65 @@ def test_onnx_equals_the_eager_network_at_any_batch_size(
         image = slices(batch)
         found = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
         torch.testing.assert_close(found, expected(network, image), rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_has_the_opset_of_the_docs(started: Started, exports: Path) -> None:
+    end(started, "onnx")
+    model = onnx.load(exports / "model.onnx")
+    (opset,) = (one.version for one in model.opset_import if not one.domain)
+    assert f"ONNX, opset {opset}, any batch size" in DOCS.read_text()
+
+
+def test_example_of_the_docs_runs(
+    started: Started, exports: Path, network: AnomalyMapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(started, "onnx")
+    (example,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "models").symlink_to(exports)
+    (exports / "calibration.json").write_text(json.dumps({"pixel_threshold": 1.0}))
+    image = slices(2)
+    np.save(tmp_path / "slices.npy", image.numpy())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, np.ndarray] = {}
+    exec(compile(example, "example", "exec"), names)
+    maps = expected(network, image).numpy()
+    for channel, name in enumerate(("anomaly", "epistemic", "aleatoric"), start=1):
+        np.testing.assert_allclose(names[name], maps[:, channel], rtol=1e-4, atol=1e-5)
+    assert (names["mask"] == (names["anomaly"] > 1.0)).all()
+    assert 0 < names["mask"].mean() < 1
+
+
+def test_check_passes_an_export_and_refuses_one_of_other_weights(
+    started: Started, exports: Path, network: AnomalyMapper
+) -> None:
+    other = torch.nn.Sequential(network, torch.nn.Hardtanh(max_val=0.5))  # a little less, in some places
+    for name in ("torchscript", "onnx"):
+        end(started, name)
+    for path in (exports / "model.ts", exports / "model.onnx"):
+        assert 0 <= compare(network, path, slices(3), batch_size=2) < 1e-4
+        with pytest.raises(ModelError, match="expected the network's own maps, .*anomaly.* differ by up to"):
+            compare(other, path, slices(3), batch_size=2)
+
+
+def test_export_that_is_not_there_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="found none; run make export first"):
+        open_export(tmp_path / "model.ts")
+    with pytest.raises(InputError, match="a .ts or .onnx file"):
+        open_export(tmp_path / "model.pt")
+
+
+@pytest.mark.slow
+def test_shipped_weights_give_the_same_maps_exported(tmp_path: Path, tiny_cohort: Path) -> None:
+    made = [tmp_path / "model.ts", tmp_path / "model.onnx"]
+    weights = ("--ckpt_file", "models/model.pt", *CONFIGS)
+    traced = ("--use_trace", "True", "--converter_kwargs", ONNX)
+    commands = [
+        start_plain("ckpt_export", "network_def", "--filepath", str(made[0]), *weights),
+        start_plain("onnx_export", "network_def", "--filepath", str(made[1]), *weights, *traced),
+    ]
+    for command in commands:
+        finish(command).check()
+    assert set(check_exports(REAL or tiny_cohort, *made)) == {str(path) for path in made}
 
 
 def test_training_has_every_property_of_a_bundle(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
