@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import onnxruntime
 import torch
 
 from scripts.networks.bayesian_vae import BayesianVAE
@@ -63,3 +65,18 @@ def small_images(count: int = 3, channels: int = 1, size: int = 32, seed: int = 
     noise = 0.05 + 0.95 * torch.rand((count, channels, size, size), generator=generator)
     place = torch.linspace(-1, 1, size)
     return noise * (place[:, None].square() + place[None, :].square() < 0.7)
+
+
+def open_onnx(mapper: AnomalyMapper, images: torch.Tensor) -> onnxruntime.InferenceSession:
+    """Export a mapper to ONNX with ``images`` as the example, any batch, and return a session of it."""
+    file = io.BytesIO()
+    torch.onnx.export(
+        mapper,
+        (images,),
+        file,
+        input_names=["image"],
+        output_names=["pred"],
+        dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
+        dynamo=False,
+    )
+    return onnxruntime.InferenceSession(file.getvalue())

@@ -74,6 +74,20 @@ def test_report_measures_all_of_them_with_their_own_networks(
     assert {row["run"] for row in tables["attention"]} == {"bayesian", "lesion"}
 
 
+def test_a_training_does_not_go_on_with_other_lesions(
+    commands: WarmCommands, trained: dict[str, Path], tiny_options: tuple[str, ...]
+) -> None:
+    configs = "['configs/train.yaml','configs/lesion.yaml']"
+    split = f"--split_file={trained['lesion'].parent / 'split.json'}"
+    options = (*options_for(tiny_options, trained["lesion"]), split, *BASELINES["lesion"])
+    before = (trained["lesion"] / "resume.pt").read_bytes()
+    ended = commands.run("run", "training", "--config_file", configs, *options, "--lesion_share=0.5")
+    assert ended.code == 2
+    assert "'share': 0.5" in ended.error
+    assert (trained["lesion"] / "resume.pt").read_bytes() == before
+    commands.run("run", "training", "--config_file", configs, *options).check()
+
+
 def test_mlflow_gets_the_losses_that_a_network_has(
     commands: WarmCommands, tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ PARTS = {
     "standard_network",
     "measured_mapper",
     "variants",
+    "objective",
     "ablation",
 }
 """Top-level entries that wire things; what a user may set in them are the settings they refer to."""

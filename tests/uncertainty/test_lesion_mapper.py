@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import onnxruntime
 import pytest
 import torch
-from small_networks import small_images, small_lesion_mapper, small_lesion_unet
+from small_networks import open_onnx, small_images, small_lesion_mapper, small_lesion_unet
 
 from scripts.uncertainty.decomposition import decompose_bernoulli
 from scripts.uncertainty.latent_noise import latent_noise
@@ -87,26 +84,11 @@ def test_mapper_follows_the_training() -> None:
     assert mapper.state_dict().keys() == network.state_dict().keys()
 
 
-def export(mapper: torch.nn.Module, images: torch.Tensor) -> onnxruntime.InferenceSession:
-    file = io.BytesIO()
-    names = {"image": {0: "batch"}, "pred": {0: "batch"}}
-    torch.onnx.export(
-        mapper,
-        (images,),
-        file,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes=names,
-        dynamo=False,
-    )
-    return onnxruntime.InferenceSession(file.getvalue())
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("score", ["lesion", "nll"])
 def test_torchscript_and_onnx_give_the_same_maps(score: str) -> None:
     mapper = small_lesion_mapper(score=score)
-    scripted, session = torch.jit.script(mapper), export(mapper, small_images(2))
+    scripted, session = torch.jit.script(mapper), open_onnx(mapper, small_images(2))
     for batch in (1, 3):
         images = small_images(batch)
         expected = mapper(images).detach()

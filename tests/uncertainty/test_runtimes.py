@@ -3,10 +3,9 @@
 import io
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
-from small_networks import small_images, small_mapper
+from small_networks import open_onnx, small_images, small_mapper
 
 from scripts.uncertainty.mapper import VAEMapper
 
@@ -27,20 +26,6 @@ def one_attention(key_grid):
         encoder_attention=(1,),
         decoder_attention=(1,),
     )
-
-
-def export(mapper, images):
-    file = io.BytesIO()
-    torch.onnx.export(
-        mapper,
-        (images,),
-        file,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={"image": {0: "batch"}, "pred": {0: "batch"}},
-        dynamo=False,
-    )
-    return onnxruntime.InferenceSession(file.getvalue())
 
 
 @pytest.mark.parametrize("key_grid", KEY_GRIDS)
@@ -65,7 +50,7 @@ def test_torchscript(key_grid):
 def test_onnx(key_grid, gradients):
     mapper = one_attention(key_grid)
     with torch.set_grad_enabled(gradients):
-        session = export(mapper, small_images(2, size=64))
+        session = open_onnx(mapper, small_images(2, size=64))
     for batch in BATCHES:
         images = small_images(batch, size=64)
         assert_same(session.run(None, {"image": images.numpy()})[0], mapper(images))
@@ -83,7 +68,7 @@ def test_all_runtimes_at_full_size(key_grid, samples):
         torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.03)
         torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
     with torch.no_grad():
-        session, scripted = export(mapper, small_images(2, size=128)), torch.jit.script(mapper)
+        session, scripted = open_onnx(mapper, small_images(2, size=128)), torch.jit.script(mapper)
         for batch in BATCHES:
             images = small_images(batch, size=128)
             expected = mapper(images)

@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 import scripts
 from scripts.data.dicom_series import Series
 from scripts.engines.scan_writer import MASK, OVERVIEW, ScanWriter
+from scripts.evaluation.calibration import Calibration
 from scripts.io.atomic import to_plain
 from scripts.io.dicom_map import write_parametric_map
 from scripts.io.dicom_mask import write_segmentation
@@ -69,8 +70,8 @@ class DicomWriter(ScanWriter):
         """Write one map as Parametric Map, or the mask as Segmentation."""
         position = self._position(kind)
         if kind == MASK:
-            threshold = self.calibration.pixel_threshold  # type: ignore[union-attr]  # without one is no mask
-            write_segmentation(values, source, path, threshold, position)
+            assert isinstance(self.calibration, Calibration)  # without one, no mask is made
+            write_segmentation(values, source, path, self.calibration.pixel_threshold, position)
             return
         write_parametric_map(values, source, path, quantity_of(kind, self.settings["score"]), position)
 

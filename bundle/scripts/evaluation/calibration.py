@@ -97,26 +97,15 @@ class Calibration:
                 raise InputError(f"Expected a finite number for {name} in the calibration, got {value!r}.")
         return cls(**{**data, "normal_range": tuple(LevelBand(**band) for band in data["normal_range"])})
 
-    def matches(
-        self,
-        weights_sha256: str,
-        score: str,
-        alpha: float,
-        samples: int,
-        seed: int,
-        noise: str,
-        region: str,
-        pooling: str,
-    ) -> str | None:
-        """Return None when the thresholds hold for these settings, else a sentence that says why not."""
-        given = {
-            "score": _config_value(score),
-            "samples": samples,
-            "seed": seed,
-            "noise": _config_value(noise),
-            "region": _config_value(region),
-            "pooling": _config_value(pooling),
-        }
+    def matches(self, weights_sha256: str, alpha: float, **settings: Any) -> str | None:
+        """Return None when the thresholds hold for these settings, else a sentence that says why not.
+
+        Args:
+            weights_sha256: of the weights in use.
+            alpha: weight of the squared error in use.
+            settings: every other one of the mapper, by the names of the fields above.
+        """
+        given = {name: _config_value(value) for name, value in settings.items()}
         differing = [
             f"{name} {getattr(self, name)} (given {value})"
             for name, value in given.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from highdicom import VOILUTTransformation, Volume
+from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
@@ -60,12 +60,7 @@ def make_map(
     )
     made = ParametricMap(
         source_images=source.datasets,
-        pixel_array=Volume(
-            values,
-            source.geometry.affine,
-            coordinate_system=source.geometry.coordinate_system,
-            frame_of_reference_uid=source.geometry.frame_of_reference_uid,
-        ),
+        pixel_array=source.volume(values),
         contains_recognizable_visual_features=True,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[_window(values)],

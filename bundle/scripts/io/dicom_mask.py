@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence, Volume
+from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
     Segmentation,
@@ -68,12 +68,7 @@ def make_segmentation(
     )
     made = Segmentation(
         source_images=source.datasets,
-        pixel_array=Volume(
-            mask,
-            source.geometry.affine,
-            coordinate_system=source.geometry.coordinate_system,
-            frame_of_reference_uid=source.geometry.frame_of_reference_uid,
-        ),
+        pixel_array=source.volume(mask),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
         omit_empty_frames=False,

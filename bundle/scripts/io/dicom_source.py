@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
-from highdicom import ContentQualificationValues, VolumeGeometry
+from highdicom import ContentQualificationValues, Volume, VolumeGeometry
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -97,6 +98,15 @@ class DicomSource:
         reduced = tuple(_reduce(header, geometry.spacing_between_slices) for header in ordered)
         whose = {keyword: str(reduced[0].get(keyword) or "") for keyword in IDENTITY}
         return cls(reduced, geometry, whose, series_number, run, device)
+
+    def volume(self, values: NDArray[Any]) -> Volume:
+        """Return values (slices, rows, columns) on the grid of the source."""
+        return Volume(
+            values,
+            self.geometry.affine,
+            coordinate_system=self.geometry.coordinate_system,
+            frame_of_reference_uid=self.geometry.frame_of_reference_uid,
+        )
 
     def uid(self, *what: str) -> str:
         """Return a UID that the same run on the same series gives again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network for square slices whose function is drawn by ``latent_size`` standard normal values.
 
     Trainer, mappers and the scope gate ask for no more than this.
@@ -31,17 +32,17 @@ class Backbone(nn.Module):
         self.register_buffer("architecture", torch.tensor(list(architecture.values())))
         self.architecture_names = ", ".join(architecture)
 
+    @abstractmethod
     def describe(self, image: torch.Tensor) -> torch.Tensor:
         """Return features (B, F) that tell what slices (B, C, H, W) look like."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run_once(self, image: torch.Tensor) -> None:
         """Pass slices (B, C, H, W) through every layer once, without chance; for hooks that watch layers."""
-        raise NotImplementedError
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:  # noqa: ANN401 - as PyTorch
+    ) -> Any:  # noqa: ANN401 - PyTorch's class for it is private
         """Load all weights, also where a server asks for what happens to fit: the rest would stay random."""
         return super().load_state_dict(state_dict, strict=True, assign=assign)
 

@@ -17,6 +17,38 @@ _NORM_GROUPS = 8
 LOG_VARIANCE_RANGE = (-20.0, 20.0)
 
 
+def make_scale(width: int, out: int) -> nn.Sequential:
+    """Return two 3 x 3 convolutions with norm and ReLU, from ``width`` to ``out`` channels."""
+    layers = nn.Sequential()
+    for given in (width, out):
+        layers.append(nn.Conv2d(given, out, 3, padding=1, bias=False))
+        layers.append(get_norm_layer(("group", {"num_groups": _NORM_GROUPS}), channels=out))
+        layers.append(nn.ReLU(inplace=True))
+    return layers
+
+
+class Rise(nn.Module):
+    """One step of the decoder: to the channels and size of the next finer scale, whose features are added.
+
+    Args:
+        width: channels that come in.
+        out: channels of the finer scale.
+    """
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        # Before the map is enlarged: it is the same, at a quarter of the cost.
+        self.narrow = nn.Conv2d(width, out, 1)
+        self.scale = make_scale(out, out)
+
+    def forward(self, features: torch.Tensor, skipped: torch.Tensor) -> torch.Tensor:
+        """Return (B, out, 2 H, 2 W) from ``features`` (B, width, H, W) and ``skipped`` of that shape."""
+        narrow = self.narrow(features)
+        enlarged = F.interpolate(narrow, scale_factor=2.0, mode="bilinear", align_corners=False)
+        output: torch.Tensor = self.scale(enlarged + skipped)
+        return output
+
+
 class LesionBackbone(Backbone):
     """Encoder, decoder with skip connections, and heads for lesion, mean and log variance of every pixel.
 
@@ -67,17 +99,15 @@ class LesionBackbone(Backbone):
         self.widths = list(widths)
         self.mirror = bool(mirror)
         self.down = nn.ModuleList()
-        self.narrow = nn.ModuleList()
         self.up = nn.ModuleList()
         width = 4 * in_channels * (2 if mirror else 1)
         for out in widths:
-            self.down.append(_scale(width, out))
+            self.down.append(make_scale(width, out))
             width = out
         size = image_size // scale
         self.attention: nn.Module = SpatialAttention(width, heads, size) if heads else nn.Identity()
         for out in reversed(widths[:-1]):
-            self.narrow.append(nn.Conv2d(width, out, 1))
-            self.up.append(_scale(out, out))
+            self.up.append(Rise(width, out))
             width = out
         self.heads = nn.Conv2d(width, 4 * (1 + 2 * in_channels), 1)
 
@@ -106,11 +136,9 @@ class LesionBackbone(Backbone):
         """
         factors = (1 + self.noise_deviation * noise)[:, :, None, None].split(self.widths, dim=1)
         current = features[-1] * factors[-1]
-        # TorchScript knows no strict zip.
-        for step, (narrow, scale) in enumerate(zip(self.narrow, self.up)):  # noqa: B905
+        for step, rise in enumerate(self.up):
             place = len(features) - 2 - step
-            current = F.interpolate(narrow(current), scale_factor=2.0, mode="bilinear", align_corners=False)
-            current = scale(current + features[place] * factors[place])
+            current = rise(current, features[place] * factors[place])
         lesion, mean, log_variance = F.pixel_shuffle(self.heads(current), 2).split(
             [1, self.in_channels, self.in_channels], dim=1
         )
@@ -139,12 +167,3 @@ class LesionUNet(LesionBackbone):
             noise: (B, latent) standard normal draw.
         """
         return self.decode(self.encode(image), noise)
-
-
-def _scale(width: int, out: int) -> nn.Sequential:
-    layers = nn.Sequential()
-    for given in (width, out):
-        layers.append(nn.Conv2d(given, out, 3, padding=1, bias=False))
-        layers.append(get_norm_layer(("group", {"num_groups": _NORM_GROUPS}), channels=out))
-        layers.append(nn.ReLU(inplace=True))
-    return layers

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 
-class TermsLoss(nn.Module):
+class TermsLoss(nn.Module, ABC):
     """What a trainer asks of a loss function."""
 
+    @abstractmethod
     def terms(
         self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Return the terms, means over the batch, of a network's output for a batch of slices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the loss from its :meth:`terms`."""
-        raise NotImplementedError
 
     def forward(self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the loss of a batch."""

@@ -10,9 +10,8 @@ from matplotlib.colors import Normalize
 
 from scripts.report.panels import PANELS, Plane, Volume, axial_plane, colour_scales, head_box
 from scripts.report.sprites import COLUMNS, draw_scale, draw_sprite, outline
-from scripts.uncertainty.maps import MEANING, MapName
+from scripts.uncertainty.maps import MASK, MEANING, MapName
 
-MASK = "mask"
 MOST_SLICES = 200
 """On a page: some 30 kB each."""
 

@@ -41,7 +41,7 @@ class LesionMapper(AnomalyMapper, LesionBackbone):
 
     def to_maps(self, image: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Return ``pred`` from the image and its draws."""
-        if self.score != "lesion":
+        if self.score != "lesion":  # a plain word: TorchScript knows no Score
             return self.reconstruction_maps(image, draws)
         probability, epistemic, aleatoric = decompose_bernoulli(draws.lesions)
         total = self.epistemic_weight * epistemic + self.aleatoric_weight * aleatoric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -108,9 +109,9 @@ class AnomalyMapper(Backbone):
             "pooling": self.pooling,
         }
 
+    @abstractmethod
     def draw(self, image: torch.Tensor) -> Draws:
         """Return what the network says of ``image`` (B, C, H, W) in its K draws."""
-        raise NotImplementedError
 
     def to_maps(self, image: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Return ``pred`` from the image and its draws."""

@@ -31,7 +31,10 @@ def mapper_of(
     use_epistemic: bool = True,
     use_aleatoric: bool = True,
 ) -> AnomalyMapper:
-    """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training."""
+    """Return a mapper that uses the layers of ``network`` themselves, so that it follows their training.
+
+    The arguments are those of :class:`AnomalyMapper`, spelled out because configs are checked against them.
+    """
     kind = mapper_class(network.arguments)
     used = {"use_epistemic": use_epistemic, "use_aleatoric": use_aleatoric}
     mapper = kind(samples, seed, noise, score, region, pooling, **used, **network.arguments)
