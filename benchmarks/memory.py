@@ -16,7 +16,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from benchmarks.heads import write_scan
-from benchmarks.speed import make_mapper
+from benchmarks.speed import make_lesion_mapper
 from scripts import BUNDLE_ROOT
 from scripts.evaluation.calibration import calibrate
 from scripts.io.atomic import write_json
@@ -52,7 +52,7 @@ class Usage:
 def make_model_dir(folder: Path) -> Path:
     """Write random weights, with thresholds so that masks are written too, and return ``folder``."""
     folder.mkdir()
-    mapper = make_mapper(8)
+    mapper = make_lesion_mapper()
     torch.save(mapper.state_dict(), folder / "model.pt")
     calibration = calibrate(
         [1.0],
@@ -60,7 +60,7 @@ def make_model_dir(folder: Path) -> Path:
         ["none"],
         [[1.0]],
         weights_sha256=file_sha256(folder / "model.pt"),
-        alpha=0.5,
+        alpha=0.0,
         **mapper.settings(),
         source="random weights of a benchmark",
     )

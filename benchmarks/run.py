@@ -2,9 +2,9 @@
 
     python -m benchmarks.run [--quick] [--threads 2]
 
-The plain reading of the paper, our inference with the paper's full attention and our inference with
-pooled keys run in turns, so that other load on the machine falls on all of them. Memory is that of the
-bundle's own inference command in a process of its own.
+The plain reading of the paper, our inference with the paper's full attention, ours with pooled keys and
+that of the lesion U-Net run in turns, so that other load on the machine falls on all of them. Memory is that
+of the bundle's own inference command, with its default network, in a process of its own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from benchmarks.heads import normalised_slices
 from benchmarks.plain_paper import PlainPaper
 from scripts.engines.precision import has_fast_bfloat16
-from scripts.uncertainty.mapper import VAEMapper
+from scripts.uncertainty.lesion_mapper import LesionMapper
+from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer
 
 PLAIN = "plain"
@@ -52,13 +53,27 @@ def make_mapper(key_grid: int | None, seed: int = 0) -> VAEMapper:
     return mapper.eval()
 
 
+def make_lesion_mapper(seed: int = 0) -> LesionMapper:
+    """Return the default network of the bundle with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LesionMapper(score="lesion", pooling="peak").eval()
+
+
 def make_variants(slices: int, plain_slices: int, batch_size: int) -> list[Variant]:
-    """Return the plain reading and ours (full and pooled keys, float32 and bfloat16) for the same slices."""
+    """Return the plain reading, and ours in float32 and bfloat16, for the same slices.
+
+    Ours are the Bayesian VAE with full and with pooled keys, and the lesion U-Net.
+    """
     images = torch.from_numpy(normalised_slices(slices))
-    full, pooled = make_mapper(None), make_mapper(8)
-    plain = PlainPaper(full)
-    variants = [Variant(PLAIN, torch.no_grad()(plain), images[:plain_slices])]
-    for kind, mapper in (("full", full), ("pooled", pooled)):
+    full = make_mapper(None)
+    mappers: dict[str, AnomalyMapper] = {
+        "full": full,
+        "pooled": make_mapper(8),
+        "lesion": make_lesion_mapper(),
+    }
+    variants = [Variant(PLAIN, torch.no_grad()(PlainPaper(full)), images[:plain_slices])]
+    for kind, mapper in mappers.items():
         for amp in (False, True):
             if amp and not has_fast_bfloat16():
                 continue
@@ -88,7 +103,7 @@ def measure(variants: list[Variant], repeats: int) -> dict[str, float]:
         if name != PLAIN:
             figures[f"inference_speedup_{name}"] = seconds[PLAIN] / value
     figures["inference_speedup_vs_plain"] = figures["inference_speedup_pooled_float32"]
-    for kind in ("full", "pooled"):
+    for kind in ("full", "pooled", "lesion"):
         if f"{kind}_bf16" in outputs:
             errors = relative_errors(outputs[f"{kind}_float32"], outputs[f"{kind}_bf16"])
             figures |= {f"bf16_error_{kind}_{name}": error for name, error in errors.items()}
@@ -102,7 +117,7 @@ def relative_errors(reference: torch.Tensor, output: torch.Tensor) -> dict[str, 
     return dict(zip(MAPS, (difference / size).tolist(), strict=True))
 
 
-def _inference(mapper: VAEMapper, inferer: BrainSliceInferer) -> Callable[[torch.Tensor], torch.Tensor]:
+def _inference(mapper: AnomalyMapper, inferer: BrainSliceInferer) -> Callable[[torch.Tensor], torch.Tensor]:
     def compute(slices: torch.Tensor) -> torch.Tensor:
         volume = slices.permute(1, 2, 3, 0)[None]
         return inferer(volume, mapper)[0].permute(3, 0, 1, 2)

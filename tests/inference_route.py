@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from scripts import BUNDLE_ROOT
 from scripts.evaluation.calibration import calibrate
 from scripts.io.results import ScanResult, file_sha256, read_result, result_path
-from scripts.uncertainty.mapper import VAEMapper
+from scripts.uncertainty.lesion_mapper import LesionMapper
 
-NETWORK: dict[str, Any] = {
-    "latent_size": 16,
-    "heads": 2,
-    "encoder_attention": [4],
-    "decoder_attention": [],
-    "samples": 2,
-}
+NETWORK: dict[str, Any] = {"widths": [8, 16], "heads": 2, "samples": 2}
+
+
+def make_mapper(**changes: Any) -> LesionMapper:
+    """Return the small network with the default score, untrained; ``changes`` of its arguments."""
+    return LesionMapper(**{"score": "lesion", "pooling": "peak"} | NETWORK | changes)
 
 
 def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Path:
@@ -38,23 +37,21 @@ def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Pa
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        mapper = VAEMapper(**NETWORK)
-        # As created, all pixels have one variance: a test could not tell them apart. Not larger: means far
-        # outside of [0, 1], which no trained network gives, lose digits in the squared error.
-        torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
-        torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
+        mapper = make_mapper()
     if constant is not None:
-        torch.nn.init.zeros_(mapper.mean_head.weight)
-        torch.nn.init.constant_(mapper.mean_head.bias, constant)
+        with torch.no_grad():
+            # Four outputs a head, one for each pixel that space-to-depth had joined: lesion, mean, variance.
+            mapper.heads.weight[4:8] = 0
+            mapper.heads.bias[4:8] = constant
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(mapper.state_dict(), folder / "model.pt")
     thresholds = calibrate(
-        np.linspace(0, 20, 50),
+        np.linspace(0, 1, 50),
         np.linspace(0, 1, 50),
         [f"p{index % 5}" for index in range(50)],
-        [np.linspace(0, 30, 1000)],
+        [np.linspace(0, 1, 1000)],
         weights_sha256=file_sha256(folder / "model.pt"),
-        alpha=0.5,
+        alpha=0.0,
         **mapper.settings(),
         source="made up",
         pixel_quantile=0.7,

@@ -11,10 +11,8 @@ from tests.inference_route import make_model
 TINY_TRAINING = (
     "--epochs=1",
     "--batch_size=8",
-    "--latent_size=16",
+    "--widths=[8,16]",
     "--heads=2",
-    "--encoder_attention=[4]",
-    "--decoder_attention=[]",
     "--samples=2",
     "--split_fractions=[0.25,0.25,0.5]",
 )

@@ -28,8 +28,8 @@ def without(options: tuple[str, ...], *names: str) -> list[str]:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--only=[heads_5]", "Expected variants out of full, no_attention, heads_4"),
-        ("--variants#heads_4#headz=4", "did you mean --variants#heads_4#heads?"),
+        ("--only=[no_mirrors]", "Expected variants out of full, no_mirror, no_attention"),
+        ("--variants#no_mirror#mirrors=false", "did you mean --variants#no_mirror#mirror?"),
     ],
 )
 def test_a_misspelt_variant_is_an_error(
@@ -55,18 +55,18 @@ def test_modalities_in_the_data_are_variants_and_units_are_nested_runs(
         f"--results_dir={tmp_path / 'results'}",
         "--bootstrap_samples=20",
         "--seeds=[0]",
-        "--only=[modality_flair,modality_t1ce_flair,dropout_masks]",
+        "--only=[modality_flair,modality_t1ce_flair,pooling_mean]",
     )
     commands.run(*ABLATION, *options).check()
     rows = rows_of(tmp_path / "results" / "ablation.csv")
     assert {row["variant"]: row["modality"] for row in rows} == {
         "full": "t1ce",
-        "dropout_masks": "t1ce",
+        "pooling_mean": "t1ce",
         "modality_flair": "flair",
         "modality_t1ce_flair": "t1ce+flair",
     }
     differences = {row["variant"]: row for row in rows_of(tmp_path / "results" / "ablation_differences.csv")}
-    for name in ("modality_flair", "modality_t1ce_flair", "dropout_masks"):
+    for name in ("modality_flair", "modality_t1ce_flair", "pooling_mean"):
         row = differences[name]
         assert (row["modality"], row["undefined"], row["patients_test"]) == ("t1ce", "", "6")
         assert float(row["auroc_matched_difference_low"]) <= float(row["auroc_matched_difference_high"])
@@ -97,13 +97,12 @@ def test_another_network_is_ablated_by_the_same_command(
         "initialize:\n"
         "  - $sys.path.insert(0, @bundle_root)\n"
         "  - {_target_: scripts.engines.session.start, config_files: "
-        f"[train.yaml, baseline_denoising.yaml, ablation.yaml, {network}], seed: '@seed'}}\n"
+        "[train.yaml, bayesian_vae.yaml, baseline_denoising.yaml, ablation.yaml, "
+        f"{network}], seed: '@seed'}}\n"
     )
-    configs = [f"configs/{name}.yaml" for name in ("train", "baseline_denoising", "ablation")]
+    configs = [f"configs/{name}.yaml" for name in ("train", "bayesian_vae", "baseline_denoising", "ablation")]
     options = (
-        *without(
-            tiny_options, "--samples", "--encoder_attention", "--decoder_attention", "--split_fractions"
-        ),
+        *without(tiny_options, "--samples", "--split_fractions"),
         SIDES,
         f"--output_dir={tmp_path / 'run'}",
         "--unet_channels=[8,8,8,8,8,8]",

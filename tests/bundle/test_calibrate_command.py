@@ -88,7 +88,7 @@ def test_inference_takes_it_when_named(
     ("given", "says"),
     [
         (("--calibration_name=nobody",), "no calibration file calibration_nobody.json"),
-        (("--calibration_name=ward_7", "--alpha=0.25"), "alpha 0.5 (given 0.25)"),
+        (("--calibration_name=ward_7", "--alpha=0.25"), "alpha 0.0 (given 0.25)"),
     ],
 )
 def test_a_name_without_fitting_thresholds_is_an_error(

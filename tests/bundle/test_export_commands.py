@@ -19,7 +19,8 @@ from monai.data import load_net_with_metadata
 from scripts.engines.export_check import check_exports, compare
 from scripts.errors import InputError, ModelError
 from scripts.io.exports import open_export
-from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper, VAEMapper
+from scripts.uncertainty.lesion_mapper import LesionMapper
+from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands, finish, start_plain
 from tests.bundle.conftest import TINY_NETWORK
 
@@ -39,12 +40,11 @@ Started = dict[str, Popen[str]]
 
 @pytest.fixture(scope="module")
 def network() -> AnomalyMapper:
-    """The network of the configs with random weights, which show every pixel its own variance."""
+    """The network of the configs with random weights, which give every pixel its own lesion probability."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        mapper = VAEMapper(encoder_attention=[2, 4], decoder_attention=[1, 3], key_grid=8)
-        torch.nn.init.normal_(mapper.log_variance_head.weight, std=0.05)
-        torch.nn.init.normal_(mapper.mean_head.weight, std=0.03)
+        mapper = LesionMapper(score="lesion", pooling="peak")
+        torch.nn.init.normal_(mapper.heads.weight, std=0.05)
     return mapper.eval()
 
 
@@ -145,7 +145,7 @@ def test_torchscript_equals_the_eager_network_and_carries_its_configs(
     )
     assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == len(CHANNELS)
     config = json.loads(extra["inference.json"])
-    assert config["network_def"]["_target_"] == "scripts.uncertainty.mapper.VAEMapper"
+    assert config["network_def"]["_target_"] == "scripts.uncertainty.lesion_mapper.LesionMapper"
     for batch in (1, 3):
         image = slices(batch)
         with torch.no_grad():
@@ -178,7 +178,7 @@ def test_example_of_the_docs_runs(
     end(started, "onnx")
     (example,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "models").symlink_to(exports)
-    (exports / "calibration.json").write_text(json.dumps({"pixel_threshold": 1.0}))
+    (exports / "calibration.json").write_text(json.dumps({"pixel_threshold": 0.5}))
     image = slices(2)
     np.save(tmp_path / "slices.npy", image.numpy())
     monkeypatch.chdir(tmp_path)
@@ -187,7 +187,7 @@ def test_example_of_the_docs_runs(
     maps = expected(network, image).numpy()
     for channel, name in enumerate(("anomaly", "epistemic", "aleatoric"), start=1):
         np.testing.assert_allclose(names[name], maps[:, channel], rtol=1e-4, atol=1e-5)
-    assert (names["mask"] == (names["anomaly"] > 1.0)).all()
+    assert (names["mask"] == (names["anomaly"] > 0.5)).all()
     assert 0 < names["mask"].mean() < 1
 
 

@@ -17,10 +17,9 @@ import torch
 
 from scripts.io.atomic import write_json
 from scripts.io.digest import file_sha256
-from scripts.uncertainty.mapper import VAEMapper
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands
 from tests.bundle.conftest import TINY_NETWORK
-from tests.inference_route import NETWORK
+from tests.inference_route import make_mapper
 from tests.report.pages import ParsedPage
 
 MAPS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric", "reconstruction")
@@ -207,7 +206,7 @@ def test_no_thresholds_no_mask_but_the_reason(
     shutil.copy(random_model / "model.pt", model)
     infer(scan, tmp_path / "bare", "--html", "false", model=model).check()
     infer(scan, tmp_path / "other", "--alpha", "0.25").check()
-    for name, reason in (("bare", "no calibration file"), ("other", "alpha 0.5 (given 0.25)")):
+    for name, reason in (("bare", "no calibration file"), ("other", "alpha 0.0 (given 0.25)")):
         found = result(tmp_path / name, "Phantom_001")
         assert reason in found["calibration"]["reason"]
         assert found["calibration"]["pixel_threshold"] is None
@@ -226,7 +225,7 @@ def test_no_thresholds_no_mask_but_the_reason(
 def test_weights_that_do_not_fit_are_refused_before_any_scan_is_read(infer: Infer, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
-    torch.save(VAEMapper(**NETWORK | {"latent_size": 8}).state_dict(), model / "model.pt")
+    torch.save(make_mapper(widths=[8, 8]).state_dict(), model / "model.pt")
     # The scans are not there, and nobody has looked.
     ended = infer(tmp_path / "nowhere", tmp_path / "maps", model=model)
     assert ended.code == 5

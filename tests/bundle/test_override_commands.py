@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from scripts.uncertainty.mapper import VAEMapper
 from tests.bundle.commands import WarmCommands, finish, start_plain
 from tests.bundle.conftest import TINY_NETWORK
 
@@ -28,8 +30,8 @@ def test_misspelt_key_ends_in_one_sentence_and_exit_code_2(tmp_path: Path) -> No
     ("arguments", "sentence"),
     [
         ("--train#dataloader#batchsize 4", "did you mean --train#dataloader#batch_size?"),
-        ("--network_def#dropoutt 0.1", "did you mean --network_def#dropout?"),
-        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 20."),
+        ("--network_def#drop_ratee 0.1", "did you mean --network_def#drop_rate?"),
+        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 320."),
         ("--score entropy", "Expected a score out of uncertainty_weighted, squared_error"),
     ],
 )
@@ -57,11 +59,11 @@ def test_words_and_nested_keys_are_read(
 
 
 @pytest.mark.parametrize("word", ["null", "None"])
-def test_null_reaches_the_network(
-    commands: WarmCommands, random_model: Path, tmp_path: Path, word: str
-) -> None:
-    options = (*INFERENCE, *TINY_NETWORK, f"--model_dir={random_model}", f"--output_dir={tmp_path}")
-    ended = commands.run(*options, "--key_grid", word)
+def test_null_reaches_the_network(commands: WarmCommands, tmp_path: Path, word: str) -> None:
+    torch.save(VAEMapper(latent_size=16, heads=2, key_grid=8).state_dict(), tmp_path / "model.pt")
+    configs = "['configs/inference.json','configs/inference_bayesian_vae.yaml']"
+    options = (f"--model_dir={tmp_path}", f"--output_dir={tmp_path}", "--latent_size=16", "--heads=2")
+    ended = commands.run("run", "inference", "--config_file", configs, *options, "--key_grid", word)
     # The weights are those of key_grid 8: full attention (0) is another network.
     assert ended.code == 5
     assert "expected (format, heads, key_grid) [1, 2, 0], got [1, 2, 8]" in ended.error

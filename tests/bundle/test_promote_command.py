@@ -48,7 +48,7 @@ def test_calibration_and_provenance_belong_to_the_file(promoted: tuple[Path, lis
     calibration = json.loads((promoted[0] / "calibration.json").read_text())
     provenance = json.loads((promoted[0] / "provenance.json").read_text())
     assert calibration["weights_sha256"] == provenance["weights_sha256"] == digest
-    assert provenance["network"]["latent_size"] == 16
+    assert provenance["network"]["widths"] == [8, 16]
     assert provenance["training_slices"] > 0
     assert "research" in provenance["terms"]
 

@@ -34,13 +34,24 @@ def test_training_leaves_weights_thresholds_and_its_history(tiny_run: tuple[Path
     assert calibration.weights_sha256 == file_sha256(folder / "model.pt")
 
 
+def test_training_does_not_go_on_with_other_lesions(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...]
+) -> None:
+    before = (tiny_run[0] / "resume.pt").read_bytes()
+    options = ("--config_file", "configs/train.yaml", *tiny_options, f"--output_dir={tiny_run[0]}")
+    ended = commands.run("run", "training", *options, "--lesion_share=0.5")
+    assert ended.code == 2
+    assert "'lesion_share': 0.5" in ended.error
+    assert (tiny_run[0] / "resume.pt").read_bytes() == before
+
+
 def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     folder, ended = evaluated
     assert names(folder) == EVALUATED
     assert "position  (no model)" in ended.out
     rows = json.loads((folder / "metrics.json").read_text())
     assert {row["configuration"] for row in rows} == {"tiny", "trivial", "pca"}
-    model = next(row for row in rows if row["score"] == "uncertainty_weighted, alpha 0.5")
+    model = next(row for row in rows if row["score"] == "lesion, peak")
     assert 0 <= model["auroc_balanced"] <= 1
     assert model["epochs"] == 1
     assert len(pd.read_csv(folder / "metrics.csv")) == len(rows)

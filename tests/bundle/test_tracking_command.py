@@ -47,13 +47,14 @@ def test_run_has_parameters_losses_figures_and_files(tracked: Path) -> None:
     (run,) = runs(tracked)
     assert run.info.status == "FINISHED"
     assert run.info.run_name.startswith("run_")
-    assert {name: run.data.params[name] for name in ("epochs", "latent_size", "modalities", "norm")} == {
+    assert {name: run.data.params[name] for name in ("epochs", "widths", "modalities", "lesion_parts")} == {
         "epochs": "1",
-        "latent_size": "16",
+        "widths": "[8, 16]",
         "modalities": "['t1ce']",
-        "norm": "['group', {'num_groups': 8}]",
+        "lesion_parts": "['intensity', 'ring', 'patch', 'mass_effect']",
     }
-    figures = {"train_loss", "train_kl", "val_elbo", "val_auroc", "val_ap", "learning_rate", "batch_loss"}
+    figures = {"train_loss", "train_lesion_loss", "batch_loss", "batch_lesion_loss", "learning_rate"}
+    figures |= {"val_ap_pixel", "val_auroc", "val_ap"}
     assert figures <= run.data.metrics.keys()
     row = (tracked / "history.csv").read_text().splitlines()
     history = dict(zip(row[0].split(","), row[-1].split(","), strict=True))
@@ -164,8 +165,8 @@ def test_run_goes_to_the_server_of_the_environment(
     assert experiment is not None
     (run,) = store.search_runs(experiment.experiment_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params["latent_size"] == "16"
-    assert {"train_loss", "val_elbo"} <= run.data.metrics.keys()
+    assert run.data.params["widths"] == "[8, 16]"
+    assert {"train_loss", "val_ap_pixel"} <= run.data.metrics.keys()
     (served,) = (tmp_path / "served").rglob("model.pt")
     assert served.read_bytes() == (folder / "model.pt").read_bytes()
     assert not (folder / "mlruns.db").exists()

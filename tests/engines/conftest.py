@@ -14,9 +14,17 @@ from scripts import BUNDLE_ROOT
 TINY = {
     "epochs": 3,
     "batch_size": 8,
-    "beta_epochs": 2,
     "split_fractions": [0.25, 0.25, 0.5],
     "split_seed": 2,  # 37 validation slices with labels 0, 1 and -1: shares of two processes differ
+    "widths": [8, 8],
+    "heads": 2,
+    "samples": 2,
+    "val_interval": 1,
+}
+"""Overrides that make an epoch take a fraction of a second."""
+
+TINY_VAE = {name: TINY[name] for name in ("epochs", "batch_size", "split_fractions", "split_seed")} | {
+    "beta_epochs": 2,
     "latent_size": 8,
     "heads": 2,
     "key_grid": 4,
@@ -26,7 +34,7 @@ TINY = {
     "network_def#channels": [8, 8, 16, 16],
     "samples": 2,
 }
-"""Overrides that make an epoch take a fraction of a second; dropout is on to draw random numbers."""
+"""The same for the Bayesian VAE; dropout is on to draw random numbers."""
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +53,7 @@ def start_training(
             dataset_dir=str(tiny_cohort),
             cache_dir=str(cache),
             output_dir=str(output_dir),
-            **TINY | overrides,
+            **(TINY_VAE if "bayesian_vae.yaml" in more_files else TINY) | overrides,
         )
         workflow.initialize()
         return workflow

@@ -11,7 +11,8 @@ from scripts import BUNDLE_ROOT
 from scripts.engines.ablation_variants import choose_variants, read_variants
 from scripts.errors import InputError
 
-FILES = [str(BUNDLE_ROOT / "configs" / name) for name in ("train.yaml", "ablation.yaml")]
+VAE = ("train.yaml", "bayesian_vae.yaml", "ablation.yaml", "ablation_bayesian_vae.yaml")
+FILES = [str(BUNDLE_ROOT / "configs" / name) for name in VAE]
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +102,15 @@ def test_chosen_variants_come_with_the_full_one(shipped):
 
 
 def test_a_wrong_variant_matters_only_where_it_is_wanted(shipped):
-    config = with_variants(shipped, wrong={"widths": [8, 8]}, small={"heads": 4})
+    config = with_variants(shipped, wrong={"no_such_key": [8, 8]}, small={"heads": 4})
     assert [one.name for one in read_variants(config, "small")] == ["full", "small"]
     for only in (None, ["wrong"]):
-        with pytest.raises(InputError, match="Variant wrong: .* got --widths"):
+        with pytest.raises(InputError, match="Variant wrong: .* got --no_such_key"):
             read_variants(config, only)
 
 
-def test_variants_of_the_lesion_network_are_known_and_share_the_trainings_they_read():
-    names = ("train.yaml", "lesion.yaml", "ablation.yaml", "ablation_lesion.yaml")
+def test_variants_of_the_default_are_known_and_share_the_trainings_they_read():
+    names = ("train.yaml", "ablation.yaml")
     config = ConfigParser.load_config_files([str(BUNDLE_ROOT / "configs" / name) for name in names])
     variants = {variant.name: variant.training for variant in read_variants(config)}
     of_full = {name for name, training in variants.items() if training == "full"}

@@ -24,7 +24,7 @@ def test_training_leaves_what_is_fixed_and_calibrates_its_own_score(
     start_training, tmp_path, name, latent, pixels, score
 ) -> None:
     samples = 1 if latent else 2
-    workflow = start_training(tmp_path, name, epochs=2, dropout=0.0, samples=samples)
+    workflow = start_training(tmp_path, "bayesian_vae.yaml", name, epochs=2, dropout=0.0, samples=samples)
     workflow.run()
     weights = torch.load(tmp_path / "model.pt", weights_only=True)
     assert bool((weights["to_latent_log_variance.weight"] == 0).all()) == latent
@@ -38,7 +38,7 @@ def test_training_leaves_what_is_fixed_and_calibrates_its_own_score(
 
 
 def test_a_run_is_not_continued_as_another_network_of_the_same_shapes(start_training, tmp_path) -> None:
-    start_training(tmp_path, "baseline_vae.yaml", epochs=1).run()
+    start_training(tmp_path, "bayesian_vae.yaml", "baseline_vae.yaml", epochs=1).run()
     with pytest.raises(RuntimeError) as error:
-        start_training(tmp_path, epochs=1).run()
+        start_training(tmp_path, "bayesian_vae.yaml", epochs=1).run()
     assert "fixed_latent=unset, found one with fixed_latent=False" in str(find_bundle_error(error.value))

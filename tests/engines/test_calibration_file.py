@@ -9,8 +9,7 @@ import pytest
 from scripts.engines.calibration_file import find_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
-from scripts.uncertainty.mapper import VAEMapper
-from tests.inference_route import NETWORK, make_model
+from tests.inference_route import make_mapper, make_model
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +18,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def find(
-    folder: Path, alpha: float = 0.5, weights: str | None = None, **network: object
+    folder: Path, alpha: float = 0.0, weights: str | None = None, **network: object
 ) -> Calibration | str:
     path = folder / "calibration.json"
     stored = json.loads(path.read_text())["weights_sha256"] if path.exists() else ""
-    return find_calibration(str(path), weights or stored, VAEMapper(**NETWORK | network), alpha)
+    return find_calibration(str(path), weights or stored, make_mapper(**network), alpha)
 
 
 def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None:
@@ -35,13 +34,13 @@ def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"alpha": 0.25}, "alpha 0.5 (given 0.25)"),
+        ({"alpha": 0.25}, "alpha 0.0 (given 0.25)"),
         ({"weights": "f" * 64}, "(given ffffffffffff)"),
         ({"samples": 3}, "samples 2 (given 3)"),
         ({"seed": 1}, "seed 0 (given 1)"),
         ({"noise": "antithetic"}, "noise normal (given antithetic)"),
         ({"region": "image"}, "region foreground (given image)"),
-        ({"score": "nll"}, "score uncertainty_weighted (given nll)"),
+        ({"score": "nll"}, "score lesion (given nll)"),
     ],
 )
 def test_thresholds_of_others_are_left_out_with_the_reason(
@@ -62,7 +61,7 @@ def test_damaged_file_is_an_error(model: Path, tmp_path: Path, damage: bytes) ->
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / "calibration.json").write_bytes(damage)
     with pytest.raises(InputError, match="calibration.json: expected a calibration"):
-        find_calibration(str(tmp_path / "model" / "calibration.json"), "", VAEMapper(**NETWORK), 0.5)
+        find_calibration(str(tmp_path / "model" / "calibration.json"), "", make_mapper(), 0.0)
 
 
 @pytest.mark.parametrize("value", [None, "1.5", True, float("nan"), float("inf")])

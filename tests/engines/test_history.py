@@ -12,7 +12,7 @@ from PIL import Image
 
 from scripts.engines.collapse_monitor import CollapseMonitor
 from scripts.engines.history import History
-from scripts.engines.schedules import BetaWarmUp
+from scripts.engines.schedules import LossSchedule
 from tests.engines.toys import ToyRun, toy_images, toy_run, toy_slices
 
 
@@ -23,9 +23,10 @@ def history_of(folder: Path) -> list[dict[str, str]]:
 
 def run_with_history(folder: Path, **settings) -> ToyRun:
     run = toy_run(
-        lambda run: [BetaWarmUp(run.loss, 0.1, 1.0, 2), History(str(folder), run.evaluator, run.optimizer)],
+        lambda run: [LossSchedule(run.loss), History(str(folder), run.evaluator, run.optimizer)],
         **settings,
     )
+    run.loss.beta_epochs = 2
     CollapseMonitor(run.network).attach(run.evaluator)
     return run
 

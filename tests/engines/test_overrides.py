@@ -14,6 +14,8 @@ from scripts import BUNDLE_ROOT
 from scripts.engines.overrides import plain_settings, read_overrides
 from scripts.errors import InputError
 
+TRAINING = ("train.yaml", "bayesian_vae.yaml")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def read_files_once() -> Iterator[None]:
@@ -46,20 +48,20 @@ def read(*files: str, run_id: str = "run", **given: Any) -> dict[str, Any]:
         ("train#dataloader#batchsize", "train#dataloader#batch_size"),
         ("network_def#dropoutt", "network_def#dropout"),
         ("optimizer#wieght_decay", "optimizer#weight_decay"),
-        ("train#handlers#1#strat", "train#handlers#1#start"),
+        ("validate#handlers#0#queris", "validate#handlers#0#queries"),
         ("split#frctions", "split#fractions"),
     ],
 )
 def test_key_that_nothing_reads_is_refused_with_the_closest(key: str, closest: str) -> None:
     with pytest.raises(InputError, match=f"got --{key}, which nothing reads; did you mean --{closest}\\?"):
-        read("train.yaml", **{key: 1})
+        read(*TRAINING, **{key: 1})
 
 
 def test_an_override_file_may_name_a_new_component_of_a_mapping() -> None:
     """The files named are those every run has; a further one brings its own metric."""
-    made = workflow("train.yaml", "lesion.yaml", "evaluate.yaml")
+    made = workflow("train.yaml", "bayesian_vae.yaml", "evaluate.yaml")
     read_overrides("train.yaml", "evaluate.yaml", workflow=made)
-    assert set(made.parser.get()["validate"]["key_metric"]) == {"val_ap_pixel"}
+    assert set(made.parser.get()["validate"]["key_metric"]) == {"val_elbo"}
 
 
 @pytest.mark.parametrize(
@@ -74,15 +76,15 @@ def test_an_override_file_may_name_a_new_component_of_a_mapping() -> None:
     ],
 )
 def test_key_that_something_reads_is_kept(key: str, value: object) -> None:
-    made = workflow("train.yaml", **{key: value})
-    read_overrides("train.yaml", workflow=made)
+    made = workflow(*TRAINING, **{key: value})
+    read_overrides(*TRAINING, workflow=made)
     assert made.parser[key] == value
 
 
 def test_key_of_another_file_is_refused_without_that_file() -> None:
-    assert read("train.yaml", "evaluate.yaml", bootstrap_samples=10)["bootstrap_samples"] == 10
+    assert read(*TRAINING, "evaluate.yaml", bootstrap_samples=10)["bootstrap_samples"] == 10
     with pytest.raises(InputError, match="--bootstrap_samples"):
-        read("train.yaml", bootstrap_samples=10)
+        read(*TRAINING, bootstrap_samples=10)
 
 
 @pytest.mark.case(64)
@@ -105,7 +107,7 @@ def test_key_of_another_file_is_refused_without_that_file() -> None:
 )
 def test_value_of_another_type_is_refused(key: str, value: object, expected: str) -> None:
     with pytest.raises(InputError, match=f"Expected {expected}.* for --{key}, got "):
-        read("train.yaml", **{key: value})
+        read(*TRAINING, **{key: value})
 
 
 @pytest.mark.parametrize(
@@ -127,34 +129,34 @@ def test_value_of_another_type_is_refused(key: str, value: object, expected: str
     ],
 )
 def test_value_is_read_in_the_type_of_the_config(key: str, value: object, result: object) -> None:
-    found = read("train.yaml", **{key: value})[key]
+    found = read(*TRAINING, **{key: value})[key]
     assert found == result
     assert type(found) is type(result)
 
 
 def test_words_inside_nested_settings_are_read() -> None:
-    found = read("train.yaml", **{"train#trainer#amp": "false", "train#dataloader#drop_last": "false"})
+    found = read(*TRAINING, **{"train#trainer#amp": "false", "train#dataloader#drop_last": "false"})
     assert found["train"]["trainer"]["amp"] is False
     assert found["train"]["dataloader"]["drop_last"] is False
 
 
 def test_none_that_monai_drops_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["monai.bundle", "run", "--key_grid", "None", "--split-file=None"])
-    found = read("train.yaml")
+    found = read(*TRAINING)
     assert found["key_grid"] is None
     assert found["split_file"] is None
 
 
 def test_name_to_run_must_exist() -> None:
     with pytest.raises(InputError, match="got 'trainnig'; did you mean training\\?"):
-        read("train.yaml", run_id="trainnig")
+        read(*TRAINING, run_id="trainnig")
 
 
 def test_keys_of_tracking_are_known_only_with_tracking(tmp_path: Path) -> None:
-    made = workflow("train.yaml", tracking="mlflow", run_name="first", output_dir=str(tmp_path))
-    read_overrides("train.yaml", workflow=made)
+    made = workflow(*TRAINING, tracking="mlflow", run_name="first", output_dir=str(tmp_path))
+    read_overrides(*TRAINING, workflow=made)
     with pytest.raises(InputError, match="--run_name"):
-        read("train.yaml", run_name="first")
+        read(*TRAINING, run_name="first")
 
 
 def test_tracking_of_inference_is_no_wrong_value(tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_tracking_of_inference_is_no_wrong_value(tmp_path: Path) -> None:
 
 def test_plain_settings_are_all_values_that_nothing_computes(tmp_path: Path) -> None:
     given = {"output_dir": str(tmp_path), "tracking_uri": "http://name:secret@host"}
-    settings = plain_settings(workflow("train.yaml", tracking="mlflow", **given))
+    settings = plain_settings(workflow(*TRAINING, tracking="mlflow", **given))
     assert settings["output_dir"] == str(tmp_path)
     assert settings["norm"] == ["group", {"num_groups": 8}]
     assert settings["epochs"] == 20
@@ -175,5 +177,5 @@ def test_plain_settings_are_all_values_that_nothing_computes(tmp_path: Path) -> 
 
 
 def test_outside_a_workflow_nothing_happens() -> None:
-    read_overrides("train.yaml")
+    read_overrides(*TRAINING)
     assert plain_settings() == {}

@@ -8,8 +8,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Compose, RandFlip, RandGaussianNoise
 
-from scripts.engines.schedules import BetaWarmUp, EarlyStopping, EpochSeeds
+from scripts.engines.schedules import EarlyStopping, EpochSeeds, LossSchedule
 from scripts.objectives.elbo import NegativeELBO
+from scripts.objectives.lesion import LesionLoss
 from tests.engines.toys import toy_run
 
 
@@ -24,13 +25,20 @@ from tests.engines.toys import toy_run
     ],
 )
 def test_beta_rises_linearly_then_stays(start, end, epochs, expected) -> None:
-    schedule = BetaWarmUp(NegativeELBO(), start, end, epochs)
-    assert [schedule.beta(epoch) for epoch in range(1, len(expected) + 1)] == pytest.approx(expected)
+    loss = NegativeELBO(beta=end, beta_start=start, beta_epochs=epochs)
+    found = [loss.start_epoch(epoch)["beta"] for epoch in range(1, len(expected) + 1)]
+    assert found == pytest.approx(expected)
+    assert loss.beta == found[-1]
+
+
+def test_a_loss_without_a_schedule_shows_nothing() -> None:
+    assert LesionLoss().start_epoch(3) == {}
 
 
 def test_beta_reaches_the_loss_and_the_metrics_before_the_first_batch() -> None:
     seen = []
-    run = toy_run(lambda run: [BetaWarmUp(run.loss, 0.1, 1.0, 2)], epochs=4)
+    run = toy_run(lambda run: [LossSchedule(run.loss)], epochs=4)
+    run.loss.beta_epochs = 2
 
     @run.trainer.on(Events.ITERATION_STARTED)
     def look(engine: Engine) -> None:

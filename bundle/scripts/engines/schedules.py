@@ -1,4 +1,4 @@
-"""What changes from epoch to epoch: the weight of the KL term, the random seeds, when to stop."""
+"""What changes from epoch to epoch: the weights of the loss, the random seeds, when to stop."""
 
 from __future__ import annotations
 
@@ -10,38 +10,24 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.transforms import Randomizable
 
-from scripts.objectives.elbo import NegativeELBO
+from scripts.objectives.terms import TermsLoss
 
 logger = logging.getLogger(__name__)
 
 
-class BetaWarmUp:
-    """Raise the KL weight linearly from ``start`` in the first epoch to ``end`` after ``epochs`` epochs.
+class LossSchedule:
+    """Let a loss function set its weights at the start of every epoch, and show them in the metrics."""
 
-    The paper starts at 0.1 and gives neither the end nor the length (section 3.3); beta = 1 is the true
-    evidence lower bound.
-    """
-
-    def __init__(
-        self, loss_function: NegativeELBO, start: float = 0.1, end: float = 1.0, epochs: int = 10
-    ) -> None:
+    def __init__(self, loss_function: TermsLoss) -> None:
         self.loss_function = loss_function
-        self.start, self.end, self.epochs = float(start), float(end), int(epochs)
-
-    def beta(self, epoch: int) -> float:
-        """Return the KL weight of an epoch, counted from 1."""
-        if self.epochs < 1:
-            return self.end
-        return self.start + (self.end - self.start) * min(1.0, (epoch - 1) / self.epochs)
 
     def attach(self, engine: Engine) -> None:
-        """Set the weight at the start of every epoch of ``engine``."""
+        """Act at the start of every epoch of ``engine``."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Set the weight and show it in the engine's metrics."""
-        self.loss_function.beta = self.beta(engine.state.epoch)
-        engine.state.metrics["beta"] = self.loss_function.beta
+        """Set the weights of the epoch that starts."""
+        engine.state.metrics.update(self.loss_function.start_epoch(engine.state.epoch))
 
 
 class EpochSeeds:

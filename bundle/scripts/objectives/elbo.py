@@ -55,13 +55,34 @@ class NegativeELBO(TermsLoss):
 
     Both terms are sums (over pixels; over latent dimensions) divided by the same constant C * H * W, so
     that ``beta = 1`` is the true evidence lower bound in nats per value and the learning rate does not
-    depend on the image's size. ``beta`` is a plain attribute that a schedule sets.
+    depend on the image's size.
+
+    The paper starts beta at 0.1 and gives neither the end nor the length of its warm-up (section 3.3).
+
+    Args:
+        region: which pixels the likelihood covers.
+        beta: weight of the KL term after the warm-up.
+        beta_start: weight in the first epoch.
+        beta_epochs: length of the linear warm-up in epochs, 0 for none.
     """
 
-    def __init__(self, region: str = LikelihoodRegion.FOREGROUND, beta: float = 1.0) -> None:
+    def __init__(
+        self,
+        region: str = LikelihoodRegion.FOREGROUND,
+        beta: float = 1.0,
+        beta_start: float = 0.1,
+        beta_epochs: int = 0,
+    ) -> None:
         super().__init__()
         self.region = LikelihoodRegion(region)
-        self.beta = float(beta)
+        self.beta = self.beta_end = float(beta)
+        self.beta_start, self.beta_epochs = float(beta_start), int(beta_epochs)
+
+    def start_epoch(self, epoch: int) -> dict[str, float]:
+        """Set the KL weight of an epoch, counted from 1."""
+        done = 1.0 if self.beta_epochs < 1 else min(1.0, (epoch - 1) / self.beta_epochs)
+        self.beta = self.beta_start + (self.beta_end - self.beta_start) * done
+        return {"beta": self.beta}
 
     def terms(
         self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]

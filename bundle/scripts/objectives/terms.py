@@ -12,6 +12,10 @@ from torch import nn
 class TermsLoss(nn.Module, ABC):
     """What a trainer asks of a loss function."""
 
+    def start_epoch(self, epoch: int) -> dict[str, float]:
+        """Set the weights of an epoch, counted from 1, and return those that change, by name."""
+        return {}
+
     @abstractmethod
     def terms(
         self, output: tuple[torch.Tensor, ...], batch: Mapping[str, torch.Tensor]

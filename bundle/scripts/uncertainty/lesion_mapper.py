@@ -26,7 +26,8 @@ class LesionMapper(AnomalyMapper, LesionBackbone):
         # Sizes from shapes, not from len(): an exported graph must take any batch.
         count, samples = image.shape[0], self.latent_draws.shape[0]
         draws = self.latent_draws.to(features[0].dtype)
-        noise = draws[:, None].expand(-1, count, -1).flatten(0, 1)
+        # Repeated, not expanded: flattening an expanded tensor makes PyTorch's exporter fix the batch at 1.
+        noise = draws[:, None].repeat(1, count, 1).flatten(0, 1)
         repeated = [scale.repeat(samples, 1, 1, 1) for scale in features]
         means, log_variances, lesions = self.decode(repeated, noise)
         shape = (samples, count, -1, self.image_size, self.image_size)
