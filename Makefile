@@ -13,8 +13,8 @@ LABEL_EXTRAS := dcmqi einops matplotlib pandas scikit-learn scipy SimpleITK jinj
 BUNDLE := cd bundle && "$(CURDIR)/$(RUN)" -m monai.bundle
 DEMO := $(CURDIR)/demo
 # A smaller network than the default, so that it is done in minutes.
-DEMO_NETWORK := --widths "[16,32,48,64]" --amp true
-DEMO_RUN := --dataset_dir "$(DEMO)/cohort" --output_dir "$(DEMO)/run" --cache_dir "$(DEMO)/cache" --epochs 40 $(DEMO_NETWORK)
+DEMO_SETTINGS := --widths "[16,32,48,64]" --amp true
+DEMO_RUN := --dataset_dir "$(DEMO)/cohort" --output_dir "$(DEMO)/run" --cache_dir "$(DEMO)/cache" --epochs 40 $(DEMO_SETTINGS)
 TRAIN := --config_file configs/train.yaml $(DEMO_RUN)
 EVALUATE := --config_file "['configs/train.yaml','configs/evaluate.yaml']" $(DEMO_RUN)
 
@@ -77,7 +77,7 @@ demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes de
 	@echo "[4/5] A scan the model has not seen"
 	@$(RUN) -m scripts.data.phantom "$(DEMO)/new" --subjects=1 --tumour_fraction=1 --seed=1 --modalities=t1ce > /dev/null
 	@echo "[5/5] Inference"
-	@$(BUNDLE) run inference --config_file configs/inference.json --model_dir "$(DEMO)/run" --synthetic true $(DEMO_NETWORK) \
+	@$(BUNDLE) run inference --config_file configs/inference.json --model_dir "$(DEMO)/run" --synthetic true $(DEMO_SETTINGS) \
 		--dataset_dir "$(DEMO)/new" --output_dir "$(DEMO)/maps" --overwrite true
 	@echo
 	@echo "Done. The scans are synthetic: the pictures show that everything works, not how well."

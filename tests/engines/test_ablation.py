@@ -141,7 +141,7 @@ def test_a_unit_that_fails_is_reported_and_the_others_go_on(tmp_path, run_ablati
         run_ablation(tmp_path, seeds=[0], only=only, **broken)
     message = str(find_bundle_error(error.value))
     assert message.startswith("2 of 4 units failed, the others are finished.")
-    assert "samples_1-0: ValueError: Expected at least 1 latent sample, got 0" in message
+    assert "samples_1-0: ValueError: Expected at least 1 draw, got 0" in message
     assert "no_attention-0: ValueError: Expected channels divisible by heads, got 8 and 3" in message
     assert {row["variant"] for row in rows_of(tmp_path)} == {"full", "pooling_mean"}
     assert len(rows_of(tmp_path, "ablation_differences.csv")) == 2

@@ -54,8 +54,9 @@ class DicomWriter(ScanWriter):
         series: Series = record["image"]
         return [InputFile(series.key, series.sha256)]
 
-    def write(self, result: ScanResult, source: Series, image: MetaTensor, pred: torch.Tensor) -> None:
+    def write(self, result: ScanResult, source: object, image: MetaTensor, pred: torch.Tensor) -> None:
         """Write maps, mask, picture and page, and fill ``result``; see the base class."""
+        assert isinstance(source, Series)
         headers = [read_dicom(file, pixels=False) for file in source.files]
         number = int(source.number) if source.number.isdigit() else 0
         with quiet():
@@ -66,8 +67,9 @@ class DicomWriter(ScanWriter):
         path = folder / str(result.outputs[PAGE]["name"])
         write_page(pdf, origin, path, self._position(PAGE))
 
-    def write_values(self, values: np.ndarray, source: DicomSource, path: Path, kind: str) -> None:
+    def write_values(self, values: np.ndarray, source: object, path: Path, kind: str) -> None:
         """Write one map as Parametric Map, or the mask as Segmentation."""
+        assert isinstance(source, DicomSource)
         position = self._position(kind)
         if kind == MASK:
             assert isinstance(self.calibration, Calibration)  # without one, no mask is made

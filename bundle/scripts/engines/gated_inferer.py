@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.inferers import Inferer
 
 from scripts.engines.inspector import log_warnings
 from scripts.engines.scope_gate import ScopeGate
+from scripts.networks.backbone import Backbone
 from scripts.preflight.loading import FINDINGS
 from scripts.preflight.report import Level, decide
 
@@ -35,7 +37,7 @@ class GatedInferer(Inferer):
     def __call__(
         self,
         inputs: torch.Tensor,
-        network: Any,  # noqa: ANN401 - a Backbone, or one as TorchScript
+        network: Callable[..., torch.Tensor],
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
@@ -46,7 +48,8 @@ class GatedInferer(Inferer):
         """
         meta = getattr(inputs, "meta", {})
         name = Path(str(meta.get("filename_or_obj", "scan"))).name
-        report = self.gate.examine(inputs[0], network, inputs.device)
+        # What servers load is a Backbone, or one as TorchScript, which describes slices too.
+        report = self.gate.examine(inputs[0], cast(Backbone, network), inputs.device)
         if report is not None and report.level is Level.REFUSAL:
             logger.error("%s: %s.", name, report.sentence)  # a viewer is told no more than that it failed
             decide(name, [report])

@@ -87,7 +87,7 @@ class History:
         iterations = sums.pop("iterations")
         row |= {f"train_{name}": value / iterations for name, value in sums.items()}
         row["seconds"] = time.monotonic() - self.started
-        row |= {name: value for name, value in engine.state.metrics.items() if name == "beta"}
+        row |= engine.state.metrics  # weights of the loss that change, see LossSchedule
         row["learning_rate"] = self.learning_rate
         if self.evaluator.state.epoch == engine.state.epoch:
             metrics = self.evaluator.state.metrics

@@ -102,7 +102,7 @@ class ScanWriter:
         """Return the files of a scan with their hashes."""
         return [InputFile.from_path(path) for path in ensure_tuple(record["image"])]
 
-    def write_values(self, values: np.ndarray, source: Any, path: Path, kind: str) -> None:  # noqa: ANN401 - of DICOM, no path
+    def write_values(self, values: np.ndarray, source: object, path: Path, kind: str) -> None:
         """Write one map or the mask.
 
         Args:
@@ -112,9 +112,10 @@ class ScanWriter:
             kind: a :class:`MapName` or ``mask``.
         """
         name = "anomaly mask" if kind == MASK else kind
+        assert isinstance(source, str | Path)
         write_map(values, source, path, f"{name}, research use only")
 
-    def write(self, result: ScanResult, source: Any, image: MetaTensor, pred: torch.Tensor) -> None:  # noqa: ANN401 - as above
+    def write(self, result: ScanResult, source: object, image: MetaTensor, pred: torch.Tensor) -> None:
         """Write maps, mask, picture and page, and fill ``result``.
 
         Args:

@@ -42,8 +42,12 @@ class Backbone(nn.Module, ABC):
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:  # noqa: ANN401 - PyTorch's class for it is private
-        """Load all weights, also where a server asks for what happens to fit: the rest would stay random."""
+    ) -> tuple[list[str], list[str]]:
+        """Load all weights, also where a server asks for what happens to fit: the rest would stay random.
+
+        Returns:
+            Missing and unexpected keys, of which there are none.
+        """
         return super().load_state_dict(state_dict, strict=True, assign=assign)
 
     def _load_from_state_dict(

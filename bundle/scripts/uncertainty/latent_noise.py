@@ -25,7 +25,7 @@ def latent_noise(samples: int, latent_size: int, seed: int = 0, kind: str = Nois
         ValueError: fewer than 1 sample.
     """
     if samples < 1:
-        raise ValueError(f"Expected at least 1 latent sample, got {samples}.")
+        raise ValueError(f"Expected at least 1 draw, got {samples}.")
     kind = NoiseKind(kind)
     generator = torch.Generator().manual_seed(seed)
     if kind is NoiseKind.NORMAL:

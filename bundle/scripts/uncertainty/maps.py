@@ -127,7 +127,7 @@ class MaskMapd(MapTransform):
     def __init__(self, keys: KeysCollection, threshold: float | str | None) -> None:
         super().__init__(keys)
         try:
-            self.threshold = float(threshold)  # type: ignore[arg-type]  # None is one of the errors
+            self.threshold = math.nan if threshold is None else float(threshold)
         except (TypeError, ValueError):
             self.threshold = math.nan
         if not math.isfinite(self.threshold):
