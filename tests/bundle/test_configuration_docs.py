@@ -23,6 +23,7 @@ CONFIGS = sorted(
 PARTS = {
     "channels",
     "imports",
+    "config_files",
     "initialize",
     "run",
     "finalize",
