@@ -43,8 +43,8 @@ class LesionRanges:
         mass_effect_share: part of the lesions that push tissue away.
     """
 
-    count: tuple[int, int] = (1, 1)
-    radius: Range = (3.8, 23.0)
+    count: tuple[int, int] = (1, 3)
+    radius: Range = (1.5, 23.0)
     contrast: Range = (0.08, 0.68)
     softness: Range = (0.5, 3.0)
     strength: Range = (0.35, 1.0)
