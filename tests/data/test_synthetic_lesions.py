@@ -30,7 +30,7 @@ HEAD = (IMAGE > 0).any(dim=0)
 
 def paint(seed: int, image: torch.Tensor = IMAGE, prob: float = 1.0, **arguments) -> dict:
     given = {name: arguments.pop(name) for name in ("parts", "bank") if name in arguments}
-    ranges = LesionRanges(**{"radius": (6.0, 12.0), **arguments})
+    ranges = LesionRanges(**{"radius": (6.0, 12.0), "count": (1, 1), **arguments})
     transform = Compose([RandSyntheticLesiond("image", prob=prob, ranges=ranges, **given)])
     transform.set_random_state(seed)
     return transform({"image": image.clone(), "label": 1})
@@ -169,7 +169,8 @@ def test_a_ring_is_bright_and_lies_at_the_border(seed: int) -> None:
     alone = change(seed, parts=["ring"], **arguments)
     assert alone.max() > 0.05
     assert alone.min() > -1e-5
-    transform = RandSyntheticLesiond("image", prob=1.0, parts=["ring"], ranges=LesionRanges(ring_share=1.0))
+    ranges = LesionRanges(count=(1, 1), radius=(6.0, 12.0), ring_share=1.0)
+    transform = RandSyntheticLesiond("image", prob=1.0, parts=["ring"], ranges=ranges)
     output = transform.set_random_state(seed)({"image": IMAGE})
     depth = torch.from_numpy(transform.lesions[0].shape.depth)
     place = depth[(output["image"] != IMAGE).any(dim=0)]
@@ -219,7 +220,7 @@ def test_leaving_a_part_out_equals_its_share_at_0(part: str, share: str) -> None
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mass_effect_ends_two_radii_from_the_centre(seed: int) -> None:
-    ranges = LesionRanges(radius=(6.0, 12.0), mass_effect=(0.35, 0.35), mass_effect_share=1.0)
+    ranges = LesionRanges((1, 1), (6.0, 12.0), mass_effect=(0.35, 0.35), mass_effect_share=1.0)
     transform = RandSyntheticLesiond("image", prob=1.0, ranges=ranges, parts=["mass_effect"])
     output = transform.set_random_state(seed)({"image": IMAGE})
     shape = transform.lesions[0].shape
