@@ -29,7 +29,7 @@ COLUMNS = 5
 LEVELS = (0.4, 0.75)
 """Lowest and highest slice shown, in parts of the phantom's height."""
 SHOWN = LesionRanges(
-    radius=(8.0, 20.0),
+    radius=(3.0, 20.0),
     strength=(0.8, 1.0),
     contrast=(0.2, 0.68),
     ring_share=0.6,
