@@ -12,7 +12,7 @@ from scripts.report.results import TRIVIAL, Row
 EMPTY = "-"
 
 SUMMARY_SCORES = ("lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
-"""Scores of a model in the summary: the lesion network's, the paper's, and the plain error."""
+"""The first of these that a model has is its score in the summary: lesion, the paper's, the error."""
 
 SUMMARY_COLUMNS = (
     "Data",
@@ -22,6 +22,7 @@ SUMMARY_COLUMNS = (
     "Above trivial",
     "AUROC",
     "AP",
+    "Pixel AP",
     "Test patients",
     "Seeds",
     "Splits",
@@ -29,11 +30,12 @@ SUMMARY_COLUMNS = (
 
 NOTES = """\
 AUROC and AP: slices, as on a test with as many normal as abnormal ones. Matched AUROC: abnormal slices
-against normal slices of the same level only, which position alone barely raises above 0.5. Each is the
-mean over seeds and splits ± standard deviation, in brackets the 95 % interval over resampled patients (its
-ends averaged; none where a test has fewer than five patients). Above trivial: whether the matched AUROC is
-higher than that of the best baseline without a model on the same patients; "unclear" where its interval
-reaches down to it. A model with "no" has not learned to see lesions."""
+against normal slices of the same level only, which position alone barely raises above 0.5. Pixel AP: of the
+anomaly map, all foreground pixels of the test. Each is the mean over seeds and splits ± standard deviation,
+in brackets the 95 % interval over resampled patients (its ends averaged; none where a test has fewer than
+five patients). Above trivial: whether the matched AUROC is higher than that of the best baseline without a
+model on the same patients; "unclear" where its interval reaches down to it. A model with "no" has not
+learned to see lesions."""
 
 Cell = Callable[[Sequence[Row]], str]
 
@@ -54,13 +56,36 @@ def detection_table(rows: Sequence[Row]) -> str:
 
 
 def summary_table(rows: Sequence[Row]) -> str:
-    """Return what to read first: :data:`SUMMARY_SCORES` of each model beside all trivial baselines.
+    """Return what to read first: a line for each model, and the trivial baselines that are best.
 
     Args and errors: as :func:`detection_table`.
     """
-    shown = [row for row in rows if row["configuration"] == TRIVIAL or row["score"] in SUMMARY_SCORES]
+    models: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        models.setdefault((row["dataset"], row["modality"], row["configuration"]), []).append(row)
+    shown = [row for model in models.values() for row in _headline(model)]
     columns = {header: cell for header, cell in _columns(rows).items() if header in SUMMARY_COLUMNS}
     return "\n".join([*_table(shown, columns), "", NOTES])
+
+
+def _headline(model: Sequence[Row]) -> list[Row]:
+    """Return the rows of a model's headline score; of trivial baselines, the best by each slice AUROC."""
+    scores = list(dict.fromkeys(row["score"] for row in model))
+    if model[0]["configuration"] == TRIVIAL:
+        chosen = {_best(model, scores, metric)[0] for metric in ("auroc_matched", "auroc_balanced")}
+    else:
+        chosen = set([score for score in SUMMARY_SCORES if score in scores][:1])
+    return [row for row in model if row["score"] in chosen]
+
+
+def _best(rows: Sequence[Row], scores: Sequence[str], metric: str) -> tuple[str, float]:
+    """Return the score with the highest mean of a metric, and that mean; ("", nan) where none has one."""
+    means = {
+        score: statistics.mean(values)
+        for score in scores
+        if (values := _numbers((row for row in rows if row["score"] == score), metric))
+    }
+    return max(means.items(), key=lambda item: item[1], default=("", math.nan))
 
 
 def _table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> list[str]:
@@ -146,20 +171,15 @@ def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
         and (row["dataset"], row["modality"]) == (first["dataset"], first["modality"])
         and row["split_seed"] in splits
     ]
-    means = {
-        name: statistics.mean(matched)
-        for name in sorted({row["score"] for row in same})
-        if (matched := _numbers((row for row in same if row["score"] == name), "auroc_matched"))
-    }
-    if not means:
+    best, highest = _best(same, sorted({row["score"] for row in same}), "auroc_matched")
+    if not best:
         return EMPTY
-    best = max(means, key=lambda name: means[name])
     low = _numbers(line, "auroc_matched_low")
-    if statistics.mean(values) <= means[best]:
+    if statistics.mean(values) <= highest:
         verdict = "**no**"
     else:
-        verdict = "yes" if low and statistics.mean(low) > means[best] else "unclear"
-    return f"{verdict} ({best} {means[best]:.3f})"
+        verdict = "yes" if low and statistics.mean(low) > highest else "unclear"
+    return f"{verdict} ({best} {highest:.3f})"
 
 
 def _range(line: Sequence[Row], column: str) -> str:
