@@ -11,7 +11,7 @@ from monai.handlers.ignite_metric import IgniteMetricHandler
 from monai.utils import CommonKeys
 
 from scripts.data.slices import SliceLabel
-from scripts.engines.metrics import AllSlices, detection, score_and_label
+from scripts.engines.metrics import AllSlices, SliceMetric, detection, score_and_label
 from scripts.evaluation.detection import average_precision
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.sensitivity import false_alarm_rate
@@ -39,15 +39,11 @@ class SliceMatchedAUROC(IgniteMetricHandler):
         )
 
 
-class SliceFalseAlarmRate(IgniteMetricHandler):
-    """Share of normal slices alarmed at 95 % sensitivity; arguments and missing classes as for the AUROC."""
+class SliceFalseAlarmRate(SliceMetric):
+    """Share of normal slices alarmed at 95 % sensitivity; arguments as for :class:`SliceMetric`."""
 
     def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
-        super().__init__(
-            metric_fn=AllSlices(detection(false_alarm_rate)),
-            output_transform=score_and_label(score, alpha, pooling),
-            save_details=False,
-        )
+        super().__init__(false_alarm_rate, score, alpha, pooling)
 
 
 class PixelAveragePrecision(IgniteMetricHandler):

@@ -56,35 +56,43 @@ class NormalELBO(IgniteMetricHandler):
         )
 
 
-class SliceAUROC(IgniteMetricHandler):
-    """AUROC of abnormal against normal slices; NaN, without a warning, where a class is missing.
+class SliceMetric(IgniteMetricHandler):
+    """A detection figure of the slices with known labels; NaN, without a warning, where it is not defined.
 
-    MONAI's ``ROCAUC`` fails on a batch without known labels and warns every epoch where a class is missing.
     The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) (the paper's eq. 14).
 
     Args:
+        figure: of scores (N,) and labels (N,), None where it is not defined.
         score: the pixel score, see :class:`Score`.
         alpha: weight of the squared error, 0 to 1.
         pooling: see :class:`Pooling`.
     """
 
-    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
+    def __init__(
+        self, figure: Callable[..., float | None], score: str, alpha: float, pooling: str = Pooling.MEAN
+    ) -> None:
         super().__init__(
-            metric_fn=AllSlices(detection(auroc)),
+            metric_fn=AllSlices(detection(figure)),
             output_transform=score_and_label(score, alpha, pooling),
             save_details=False,
         )
 
 
-class SliceAveragePrecision(IgniteMetricHandler):
-    """Average precision of abnormal against normal slices; arguments and missing classes as for the AUROC."""
+class SliceAUROC(SliceMetric):
+    """AUROC of abnormal against normal slices; arguments as for :class:`SliceMetric`.
+
+    MONAI's ``ROCAUC`` fails on a batch without known labels and warns every epoch where a class is missing.
+    """
 
     def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
-        super().__init__(
-            metric_fn=AllSlices(detection(average_precision)),
-            output_transform=score_and_label(score, alpha, pooling),
-            save_details=False,
-        )
+        super().__init__(auroc, score, alpha, pooling)
+
+
+class SliceAveragePrecision(SliceMetric):
+    """Average precision of abnormal against normal slices; arguments as for :class:`SliceMetric`."""
+
+    def __init__(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> None:
+        super().__init__(average_precision, score, alpha, pooling)
 
 
 def score_and_label(
