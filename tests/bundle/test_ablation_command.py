@@ -92,13 +92,9 @@ def test_another_network_is_ablated_by_the_same_command(
     """With a variant in a file of one's own, which nothing but the config knows."""
     network = tmp_path / "noise.yaml"
     network.write_text(
+        f"config_files: [train.yaml, bayesian_vae.yaml, baseline_denoising.yaml, ablation.yaml, {network}]\n"
         "variants: {full: {}, less_noise: {noise_deviation: 0.05}}\n"
         "paper_auroc: {}\n"
-        "initialize:\n"
-        "  - $sys.path.insert(0, @bundle_root)\n"
-        "  - {_target_: scripts.engines.session.start, config_files: "
-        "[train.yaml, bayesian_vae.yaml, baseline_denoising.yaml, ablation.yaml, "
-        f"{network}], seed: '@seed'}}\n"
     )
     configs = [f"configs/{name}.yaml" for name in ("train", "bayesian_vae", "baseline_denoising", "ablation")]
     options = (

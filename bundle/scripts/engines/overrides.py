@@ -32,7 +32,8 @@ def read_overrides(*config_files: str, workflow: ConfigWorkflow | None = None) -
     component's signature takes it, or when MONAI's experiment tracking added it.
 
     Args:
-        config_files: names of the files, in the workflow's own folder, that the config is made of.
+        config_files: names of the files, in the workflow's own folder, that the config is made of; the
+            first mention of one is its place.
         workflow: the running workflow; found on the call stack when None (an expression in a config
             has no other way to reach it).
 
@@ -43,7 +44,7 @@ def read_overrides(*config_files: str, workflow: ConfigWorkflow | None = None) -
     workflow = running_workflow() if workflow is None else workflow
     if workflow is None:
         return
-    files = [str(Path(workflow.config_root_path) / name) for name in config_files]
+    files = [str(Path(workflow.config_root_path) / name) for name in dict.fromkeys(config_files)]
     known = ConfigParser.load_config_files(files)
     current = workflow.parser.get()
     _check_keys(current, known, workflow)
