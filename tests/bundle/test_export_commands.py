@@ -16,7 +16,6 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.data import load_net_with_metadata
 
-from scripts.data.phantom import generate_cohort
 from scripts.engines.export_check import check_exports, compare
 from scripts.errors import InputError, ModelError
 from scripts.io.exports import open_export
@@ -212,7 +211,7 @@ def test_export_that_is_not_there_or_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_shipped_weights_give_the_same_maps_exported(tmp_path: Path) -> None:
+def test_shipped_weights_give_the_same_maps_exported(tmp_path: Path, tiny_cohort: Path) -> None:
     made = [tmp_path / "model.ts", tmp_path / "model.onnx"]
     weights = ("--ckpt_file", "models/model.pt", *CONFIGS)
     traced = ("--use_trace", "True", "--converter_kwargs", ONNX)
@@ -222,10 +221,7 @@ def test_shipped_weights_give_the_same_maps_exported(tmp_path: Path) -> None:
     ]
     for command in commands:
         finish(command).check()
-    scans = Path(REAL or tmp_path / "scans")
-    if REAL is None:  # as `make export` does
-        generate_cohort(scans, subjects=2, tumour_fraction=1, modalities=["t1ce"], progress=False)
-    assert set(check_exports(scans, *made)) == {str(path) for path in made}
+    assert set(check_exports(REAL or tiny_cohort, *made)) == {str(path) for path in made}
 
 
 def test_training_has_every_property_of_a_bundle(tiny_options: tuple[str, ...], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from monai.networks.blocks import CrossAttentionBlock
 from torch import nn
 
+from scripts.networks.group_norm import GroupNorm
 from scripts.networks.softmax_attention import blocked_attention, worth_blocks
 
 
@@ -38,7 +39,7 @@ class SpatialAttention(nn.Module):
                 f"Expected channels divisible by heads, got {channels} and {heads}; change heads."
             )
         pool = 1 if key_grid is None else max(1, size // key_grid)
-        self.norm = nn.GroupNorm(min(8, channels), channels)
+        self.norm = GroupNorm(min(8, channels), channels)
         self.pool: nn.Module = nn.AvgPool2d(pool) if pool > 1 else nn.Identity()
         self.attention = CrossAttentionBlock(channels, heads, qkv_bias=True, use_flash_attention=True)
         self.dropout = nn.Dropout(dropout)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers import get_norm_layer
 from torch import nn
 
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.backbone import Backbone
+from scripts.networks.group_norm import GroupNorm
 
 _FORMAT = 1
 _NORM_GROUPS = 8
@@ -22,7 +22,7 @@ def make_scale(width: int, out: int) -> nn.Sequential:
     layers = nn.Sequential()
     for given in (width, out):
         layers.append(nn.Conv2d(given, out, 3, padding=1, bias=False))
-        layers.append(get_norm_layer(("group", {"num_groups": _NORM_GROUPS}), channels=out))
+        layers.append(GroupNorm(_NORM_GROUPS, out))
         layers.append(nn.ReLU(inplace=True))
     return layers
 
