@@ -178,3 +178,26 @@ def test_maps_are_those_of_the_stripped_scan_and_the_mask_counts_as_input(tmp_pa
     with pytest.raises(InputError, match="of another input"):
         infer(tmp_path / "whole", tmp_path / "x", model, brain_mask="apply")
     assert json.loads((tmp_path / "x" / case / f"{case}_result.json").read_text())["status"] == "ok"
+
+
+@pytest.mark.case(36)
+def test_with_a_brain_mask_a_defaced_scan_has_the_maps_and_scores_of_the_whole(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    _, y, z = np.indices(HEAD.shape)
+    face = ~BRAIN & (y > HEAD.shape[1] // 2) & (z < HEAD.shape[2] // 2)
+    defaced = np.where(face, 0, HEAD)
+    assert (defaced != HEAD).sum() > 2000, "expected a face to remove"
+    for name, voxels in (("whole", HEAD), ("defaced", defaced)):
+        write(tmp_path / name, BRAIN)
+        save_scan(tmp_path / name / "a_t1ce.nii.gz", voxels, people.AFFINE)
+    masked = [
+        infer(tmp_path / name, tmp_path / f"{name}_maps", model, brain_mask="apply")
+        for name in ("whole", "defaced")
+    ]
+    ((case, whole),), ((_, other),) = (one.results.items() for one in masked)
+    assert other.scan_score == whole.scan_score
+    maps = [kind for kind, file in whole.outputs.items() if str(file["name"]).endswith(".nii.gz")]
+    assert len(maps) == 6
+    for kind in maps:
+        np.testing.assert_array_equal(masked[1].values(case, kind), masked[0].values(case, kind))
+    np.testing.assert_array_equal(masked[1].scores(case), masked[0].scores(case))
