@@ -24,6 +24,8 @@ from tests.dicom_files import SAGITTAL, make_enhanced, make_series, volume, zip_
 from tests.heads import rotation
 from tests.inference_route import DICOM, Inferred, infer
 
+SHIPPED = {"widths": [32, 64, 96, 128], "heads": 8, "samples": 5}
+"""Arguments of the network whose weights are in ``bundle/models``."""
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 REAL = os.environ.get("BRAIN_MRI_DICOM")
 needs_real_series = pytest.mark.skipif(REAL is None, reason="BRAIN_MRI_DICOM names no folder or zip of DICOM")
@@ -182,23 +184,23 @@ def test_a_bad_series_stops_no_other_and_an_empty_mask_is_a_segmentation(model: 
 
 def test_scope_gate_stands_before_the_network(tmp_path: Path) -> None:
     make_series(tmp_path / "series")  # a made-up head, and the weights that are shipped
-    shipped = {"widths": [32, 64, 96, 128], "heads": 8, "samples": 5}
     with pytest.raises(ScopeError, match="found one out of scope, p = "):
-        infer(tmp_path / "series", tmp_path / "maps", BUNDLE_ROOT / "models", configs=DICOM, **shipped)
+        infer(tmp_path / "series", tmp_path / "maps", BUNDLE_ROOT / "models", configs=DICOM, **SHIPPED)
     (folder,) = (path for path in (tmp_path / "maps").iterdir() if path.is_dir())
     assert [path.name for path in folder.iterdir()] == [f"{folder.name}_result.json"]
 
 
 @needs_real_series
 @pytest.mark.slow
-def test_real_series_gives_the_maps_that_dcm2niix_gives(model: Path, tmp_path: Path) -> None:
-    place = Path(str(REAL))
-    dicom = infer(place, tmp_path / "dicom", model, configs=DICOM, scope="warn")
+def test_real_series_gives_the_maps_that_dcm2niix_gives(tmp_path: Path) -> None:
+    place, weights = Path(str(REAL)), BUNDLE_ROOT / "models"
+    dicom = infer(place, tmp_path / "dicom", weights, configs=DICOM, scope="warn", **SHIPPED)
     if place.is_file():
         with zipfile.ZipFile(place) as archive:
             archive.extractall(tmp_path / "unpacked")
         place = tmp_path / "unpacked"
-    nifti = infer(convert(place, tmp_path / "nifti"), tmp_path / "maps", model, scope="warn")
+    scans = convert(place, tmp_path / "nifti")
+    nifti = infer(scans, tmp_path / "maps", weights, scope="warn", **SHIPPED)
     assert_same_maps(dicom, nifti, stray=1e-4)
     for kind in (*MapName, "mask"):
         written = pydicom.dcmread(path_of(dicom, kind), stop_before_pixels=True)
