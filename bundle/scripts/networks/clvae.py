@@ -139,8 +139,9 @@ class CLVAE(nn.Module):
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, C, H, W) of the pixels of ``latent`` (B, latent)."""
-        features = F.relu(self.from_latent(latent)).reshape(-1, *self.bottom)
-        return self.decoder(features)
+        features = self.from_latent(latent).reshape(-1, *self.bottom)
+        # Channels last before the ReLU, not after: gradients come back in that layout.
+        return self.decoder(F.relu(features.contiguous(memory_format=torch.channels_last)))
 
     def forward(self, image: torch.Tensor, noise: torch.Tensor) -> CLVAEOutput:
         """Return the output for one latent draw.

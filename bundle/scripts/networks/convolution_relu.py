@@ -35,7 +35,9 @@ class ConvolutionReLU(nn.Module):
 class _BiasReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, convolved: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - PyTorch's
-        output = (convolved + bias[:, None, None]).relu_()
+        # In place: a convolution does not need its output again, and fresh memory costs more than the sum.
+        output = convolved.add_(bias[:, None, None]).relu_()
+        ctx.mark_dirty(output)
         ctx.save_for_backward(output)
         return output
 
@@ -43,6 +45,8 @@ class _BiasReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401 - as above
         (output,) = ctx.saved_tensors
+        # A linear layer gives its gradient in another layout than the map's, which costs more than this copy.
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
         passed = torch.ops.aten.threshold_backward(gradient, output, 0)
         rows = passed.permute(0, 2, 3, 1).reshape(-1, passed.shape[1])
         return passed, rows.new_ones(len(rows)) @ rows
