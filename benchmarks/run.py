@@ -45,11 +45,10 @@ def main() -> None:
         figures |= measure_growth(options.threads)
         figures |= measure_peak(options.threads)
     torch.set_num_threads(options.threads)
-    # Trainings before it too: once its large blocks are freed, fresh memory costs any later loop less.
-    figures |= measure_epochs(options.clvae_images, 1 if options.quick else options.repeats)
-    figures |= measure_members(1 if options.quick else options.repeats)
     variants = make_variants(options.slices, options.plain_slices, options.batch_size)
     figures |= measure(variants, 2 if options.quick else options.repeats)
+    figures |= measure_epochs(options.clvae_images, 1 if options.quick else options.repeats)
+    figures |= measure_members(1 if options.quick else options.repeats)
     figures["load_at_end"] = round(os.getloadavg()[0], 2)
     figures["slices"], figures["batch_size"] = options.slices, options.batch_size
     print(table(figures))
