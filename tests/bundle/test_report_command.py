@@ -11,6 +11,8 @@ import pytest
 
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.quintiles import score_by_quintile
+from scripts.report.calibration_results import KEY
+from scripts.report.results import read_rows
 from tests.bundle.commands import Ended, WarmCommands
 from tests.report.pages import ParsedPage
 
@@ -43,9 +45,21 @@ def reported(
     """The folder of a report on the tiny training."""
     folder = tmp_path_factory.mktemp("report")
     options = (f"--report_dir={folder}", f"--output_dir={tiny_run[0]}", *tiny_options)
-    few = ("--bootstrap_samples=20", "--pictures=1")
+    few = ("--bootstrap_samples=20", "--pictures=1", f"--results_file={folder.with_suffix('.csv')}")
     commands.run("run", "report", "--config_file", CONFIGS, *options, *few).check()
     return folder
+
+
+def test_figures_for_the_docs_are_those_of_the_report(reported: Path) -> None:
+    kept = read_rows(reported.with_suffix(".csv"), KEY)
+    assert {row["dataset"] for row in kept} == {"cohort"}
+    for row in tables(reported)["coverage"]:
+        (same,) = (
+            one
+            for one in kept
+            if (one["table"], one["part"], one["place"]) == ("coverage", row["region"], str(row["nominal"]))
+        )
+        assert float(same["value"]) == pytest.approx(row["observed"], rel=1e-5)
 
 
 def tables(folder: Path) -> dict[str, list[dict]]:

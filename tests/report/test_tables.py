@@ -71,7 +71,7 @@ def test_seeds_become_one_line_with_mean_deviation_and_interval(results):
         "Data": "lgg t1ce",
         "Model": "vae",
         "Score": "nll",
-        "Matched AUROC": "0.620 ± 0.020 (0.500-0.700)",
+        "Matched AUROC": "0.620 ± 0.020 (0.500 to 0.700)",
         "Above trivial": "unclear (asymmetry 0.580)",
         "Test patients": "9",
         "Seeds": "3",

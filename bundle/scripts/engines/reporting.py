@@ -23,8 +23,9 @@ from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.provenance import machine_and_commit
+from scripts.report.calibration_results import COLUMNS, KEY, calibration_rows
 from scripts.report.page import Page, Section, write_page
-from scripts.report.results import TRIVIAL
+from scripts.report.results import TRIVIAL, append_rows
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ def write_report(
     training: SliceDataset,
     folder: str,
     settings: Mapping[str, Any],
-    about: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    results_file: str | None = None,
     synthetic: bool = False,
     device: torch.device | str = "cpu",
     amp: bool = False,
@@ -50,7 +52,8 @@ def write_report(
         training: training slices; baselines learn from them.
         folder: where the report goes.
         settings: arguments of :class:`ReportSettings`.
-        about: what the page says it was measured on, by name.
+        identity: what it was measured on: dataset, modality, split_seed.
+        results_file: results table to add calibration, attention and lesion sizes to; None adds them nowhere.
         synthetic: the scans are phantoms, and the page says so.
         device: where the networks run.
         amp: bfloat16 where it is safe.
@@ -70,13 +73,17 @@ def write_report(
         rows += [{"run": run.name, "configuration": "model", **row} for row in found]
         measured = Measured(run, scored, test, chosen)
         sections += [*run_sections(measured), attention_section(measured, device)]
+    made_on = machine_and_commit()
     page = Page(
         "Brain-MRI anomaly detection: evaluation report",
-        {**about, **_facts(test, training, rows), **machine_and_commit(), "version": __version__},
+        {**identity, **_facts(test, training, rows), **made_on, "version": __version__},
         [detection_section(rows, runs, sections), *sections],
         warnings_of(runs, synthetic),
     )
     path = write_page(page, folder)
+    if results_file is not None:
+        kept = [{**identity, **row, **made_on} for row in calibration_rows(page.tables())]
+        append_rows(results_file, kept, KEY, COLUMNS)
     logger.info("Report of %d runs in %s.", len(runs), path)
     return path
 

@@ -34,6 +34,7 @@ HEADERS = {
     "pixel_prevalence": "lesion pixels (chance AP)",
     "pixel_threshold": "pixel threshold",
     "risk": "balanced error",
+    "split_seed": "seed of the split",
     "spearman": "rank correlation (mean of patients)",
 }
 """Of the columns whose own name says too little."""

@@ -6,10 +6,8 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from scripts.errors import InputError
 from scripts.report.results import TRIVIAL, Row
-
-EMPTY = "-"
+from scripts.report.spread import EMPTY, measured, numbers
 
 SUMMARY_SCORES = ("lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
 """The first of these that a model has is its score in the summary: lesion, the paper's, the error."""
@@ -83,7 +81,7 @@ def _best(rows: Sequence[Row], scores: Sequence[str], metric: str) -> tuple[str,
     means = {
         score: statistics.mean(values)
         for score in scores
-        if (values := _numbers((row for row in rows if row["score"] == score), metric))
+        if (values := numbers((row for row in rows if row["score"] == score), metric))
     }
     return max(means.items(), key=lambda item: item[1], default=("", math.nan))
 
@@ -107,18 +105,18 @@ def _columns(rows: Sequence[Row]) -> dict[str, Cell]:
         "Data": lambda line: f"{line[0]['dataset']} {line[0]['modality']}",
         "Model": lambda line: line[0]["configuration"],
         "Score": lambda line: line[0]["score"],
-        "Matched AUROC": lambda line: _measured(line, "auroc_matched"),
+        "Matched AUROC": lambda line: measured(line, "auroc_matched"),
         "Above trivial": lambda line: _above_trivial(line, rows),
-        "AUROC": lambda line: _measured(line, "auroc_balanced"),
-        "AP": lambda line: _measured(line, "ap_balanced"),
-        "Patient AUROC": lambda line: _measured(line, "auroc_patient"),
-        "Patient AP": lambda line: _measured(line, "ap_patient"),
-        "False alarms per normal scan": lambda line: _measured(line, "false_alarms_per_scan"),
-        "False alarms at 95 % sensitivity": lambda line: _measured(line, "false_alarm_rate"),
-        "Pixel AP": lambda line: _measured(line, "ap_pixel"),
-        "AUPRO": lambda line: _measured(line, "aupro"),
-        "Oracle Dice": lambda line: _measured(line, "dice_oracle"),
-        "Lesion pixels": lambda line: _measured(line, "pixel_prevalence"),
+        "AUROC": lambda line: measured(line, "auroc_balanced"),
+        "AP": lambda line: measured(line, "ap_balanced"),
+        "Patient AUROC": lambda line: measured(line, "auroc_patient"),
+        "Patient AP": lambda line: measured(line, "ap_patient"),
+        "False alarms per normal scan": lambda line: measured(line, "false_alarms_per_scan"),
+        "False alarms at 95 % sensitivity": lambda line: measured(line, "false_alarm_rate"),
+        "Pixel AP": lambda line: measured(line, "ap_pixel"),
+        "AUPRO": lambda line: measured(line, "aupro"),
+        "Oracle Dice": lambda line: measured(line, "dice_oracle"),
+        "Lesion pixels": lambda line: measured(line, "pixel_prevalence"),
         "Test patients": lambda line: _range(line, "patients_test"),
         "Normal slices": lambda line: _range(line, "slices_normal"),
         "Abnormal slices": lambda line: _range(line, "slices_abnormal"),
@@ -135,32 +133,9 @@ def _columns(rows: Sequence[Row]) -> dict[str, Cell]:
     }
 
 
-def _numbers(line: Iterable[Row], column: str) -> list[float]:
-    texts = [row[column] for row in line if row.get(column)]
-    try:
-        values = [float(text) for text in texts]
-    except ValueError as error:
-        raise InputError(f"Expected numbers in the results column {column}, got {texts}.") from error
-    if not all(map(math.isfinite, values)):
-        raise InputError(f"Expected finite numbers in the results column {column}, got {texts}.")
-    return values
-
-
-def _measured(line: Sequence[Row], metric: str) -> str:
-    """Return "mean ± standard deviation over seeds (interval over patients)", as far as known."""
-    values = _numbers(line, metric)
-    if not values:
-        return EMPTY
-    text = f"{statistics.mean(values):.3f}"
-    if len(values) > 1:
-        text += f" ± {statistics.stdev(values):.3f}"
-    low, high = (_numbers(line, metric + end) for end in ("_low", "_high"))
-    return text + (f" ({statistics.mean(low):.3f}-{statistics.mean(high):.3f})" if low and high else "")
-
-
 def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
     """Compare with the best baseline without a model on the same data and splits."""
-    first, values = line[0], _numbers(line, "auroc_matched")
+    first, values = line[0], numbers(line, "auroc_matched")
     if first["configuration"] == TRIVIAL or not values:
         return EMPTY
     splits = {row["split_seed"] for row in line}
@@ -174,7 +149,7 @@ def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
     best, highest = _best(same, sorted({row["score"] for row in same}), "auroc_matched")
     if not best:
         return EMPTY
-    low = _numbers(line, "auroc_matched_low")
+    low = numbers(line, "auroc_matched_low")
     if statistics.mean(values) <= highest:
         verdict = "**no**"
     else:
@@ -184,7 +159,7 @@ def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
 
 def _range(line: Sequence[Row], column: str) -> str:
     values = sorted(
-        {f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in _numbers(line, column)}, key=float
+        {f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in numbers(line, column)}, key=float
     )
     if not values:
         return EMPTY

@@ -12,7 +12,15 @@ from typing import NamedTuple
 from scripts import BUNDLE_ROOT
 from scripts.errors import BundleError, InputError
 from scripts.io.atomic import write_text
-from scripts.report import ablation_results, ablation_table, clvae_results, clvae_table, detection_table
+from scripts.report import (
+    ablation_results,
+    ablation_table,
+    calibration_results,
+    calibration_table,
+    clvae_results,
+    clvae_table,
+    detection_table,
+)
 from scripts.report.results import KEY, Row, read_rows
 
 RESULTS = BUNDLE_ROOT / "docs" / "results"
@@ -36,6 +44,10 @@ TABLES: Mapping[str, Table] = {
     "ablation": Table(
         "ablation_differences.csv", ablation_results.DIFFERENCES_KEY, ablation_table.ablation_table
     ),
+    **{
+        name: Table("calibration.csv", calibration_results.KEY, calibration_table.table_maker(name))
+        for name in calibration_results.LAYOUTS
+    },
 }
 """What may stand between the markers ``<!-- table:name -->`` and ``<!-- /table:name -->`` of a page."""
 
