@@ -162,3 +162,43 @@ def test_other_anomalies_have_a_table_of_their_own(read):
 def test_tables_say_so_while_there_is_nothing_to_show(read):
     for make in (summary_table, full_table, anomalies_table, choices_table):
         assert "yet" in make([]) or "No other" in make([])
+
+
+def words_of(markdown):
+    return [line for line in markdown.splitlines() if line.startswith("- ")]
+
+
+def every_class(value, **values):
+    return [make_row(0, value - 0.1, **values), make_row(1, value + 0.1, **values)]
+
+
+PLAIN_VAE = {"model": "vae", "configuration": "published", "score": "reconstruction_error"}
+
+
+def test_a_baseline_that_is_better_is_named_in_words(read):
+    rows = [
+        *every_class(0.8),
+        *every_class(0.7, configuration="learned"),
+        *every_class(0.85, model="cnn", score="max_softmax", configuration="published"),
+        *every_class(0.75, **PLAIN_VAE),
+    ]
+    (sentence,) = words_of(summary_table(read(rows)))
+    assert sentence == (
+        "- digits: **`cnn` published (max_softmax, 0.850) beats the best CL-VAE**, "
+        "`clvae` wide (combined, 0.800). It is 0.050 above `vae` published (reconstruction_error, 0.750)."
+    )
+
+
+def test_where_none_is_better_the_next_one_is_named_and_a_deficit_is_shouted(read):
+    rows = [*every_class(0.8), *every_class(0.8, **PLAIN_VAE)]
+    (sentence,) = words_of(summary_table(read(rows)))
+    assert "no baseline beats the best CL-VAE, `clvae` wide (combined, 0.800); next is `vae`" in sentence
+    assert "It is 0.000 above" in sentence
+    (sentence,) = words_of(summary_table(read([*rows, *every_class(0.9, **PLAIN_VAE)])))
+    assert "It is 0.100 BELOW" in sentence
+
+
+def test_only_lines_with_every_class_are_compared(read):
+    rows = [*every_class(0.8), make_row(0, 0.99, model="pca", score="pca_likelihood")]
+    (sentence,) = words_of(summary_table(read(rows)))
+    assert sentence.endswith("no baseline has been run on all classes yet.")

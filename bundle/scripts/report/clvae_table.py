@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from scripts.report.choosing import STAND_IN, Choice, choose
+from scripts.report.clvae_verdicts import Mean, verdicts
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
 
@@ -34,11 +35,14 @@ Lines = dict[tuple[str, ...], list[Row]]
 
 
 def summary_table(rows: Sequence[Row]) -> str:
-    """Return one line for each model by its own score, best mean first, for each data set."""
+    """Return one line for each model by its own score, best mean first, and what they say in words."""
     held_out = [row for row in rows if row["held_out"]]
     lines = [line for line in _lines(held_out).items() if _in_summary(line[0])]
     lines += _chosen_lines(rows, held_out)
-    return f"{_held_out_table(lines, with_costs=True)}\n\n{NOTES}"
+    words = verdicts(_complete_means(lines))
+    return "\n\n".join(
+        [_held_out_table(lines, with_costs=True), *(["\n".join(words)] if words else []), NOTES]
+    )
 
 
 def full_table(rows: Sequence[Row]) -> str:
@@ -143,6 +147,19 @@ def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_cos
             cells.append(_cost(line, "parameters", "{:,.0f}"))
         body.append(cells)
     return markdown_table([*header, *costs], body)
+
+
+def _complete_means(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> dict[tuple[str, str], list[Mean]]:
+    """Return the means of the lines that have every class of their data set, by data set and protocol."""
+    every: dict[str, set[str]] = {}
+    for (dataset, *_), line in lines:
+        every.setdefault(dataset, set()).update(row["held_out"] for row in line)
+    means: dict[tuple[str, str], list[Mean]] = {}
+    for (dataset, protocol, model, configuration, members, score, _), line in lines:
+        if {row["held_out"] for row in line} == every[dataset]:
+            mean = Mean(model, configuration, members, score, _class_mean(line))
+            means.setdefault((dataset, protocol), []).append(mean)
+    return means
 
 
 def _mean_over_classes(line: Sequence[Row], labels: Sequence[str]) -> str:
