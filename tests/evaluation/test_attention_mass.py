@@ -92,4 +92,17 @@ def test_ratio_weighs_slices_by_what_they_would_get_and_order_is_nothing():
     assert reasons == {}
     empty = attention_ratio("boundary_ratio", [], [], [], make_bootstrap(50), reasons)
     assert empty["boundary_ratio"] is None
-    assert reasons == {"boundary_ratio": "no slice with this region"}
+    assert reasons["boundary_ratio"].startswith("no slice with this region")
+
+
+def test_a_region_that_no_attention_reaches_leaves_the_ratio_to_it_undefined():
+    patients = np.repeat(["a", "b", "c", "d", "e"], 2)
+    reasons: dict[str, str] = {}
+    none = attention_ratio("to_mirrored", np.ones(10), np.zeros(10), patients, make_bootstrap(50), reasons)
+    assert none == {"to_mirrored": None, "to_mirrored_low": None, "to_mirrored_high": None}
+    assert "no attention to what it is compared with" in reasons["to_mirrored"]
+    # Of the resamples, those without the one patient who has some are dropped.
+    rare = np.where(patients == "a", 1.0, 0.0)
+    some = attention_ratio("to_mirrored", np.ones(10), rare, patients, make_bootstrap(200), {})
+    assert some["to_mirrored"] == pytest.approx(5)
+    assert np.isfinite([some["to_mirrored_low"], some["to_mirrored_high"]]).all()

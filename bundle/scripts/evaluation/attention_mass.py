@@ -89,7 +89,8 @@ def attention_ratio(
     Args:
         name: of the figure, which has ``_low`` and ``_high`` beside it.
         observed: (N,) shares of the slices that have the region.
-        expected: (N,) what they are compared with, above 0: by area, or of another region.
+        expected: (N,) what they are compared with: by area, or of another region. Heads that look at few
+            places give a region none at all, so a sum of 0 leaves the ratio undefined.
         patients: (N,) patient of each slice.
         bootstrap: how intervals are made.
         reasons: gets the reason where a figure is None.
@@ -97,6 +98,8 @@ def attention_ratio(
     seen, due = np.asarray(observed, dtype=np.float64), np.asarray(expected, dtype=np.float64)
 
     def ratio(rows: NDArray[np.intp]) -> float | None:
-        return float(seen[rows].sum() / due[rows].sum()) if rows.size else None
+        total = due[rows].sum()
+        return float(seen[rows].sum() / total) if total > 0 else None
 
-    return with_interval(name, ratio, patients, bootstrap, reasons, "no slice with this region")
+    missing = "no slice with this region, or no attention to what it is compared with"
+    return with_interval(name, ratio, patients, bootstrap, reasons, missing)
