@@ -25,7 +25,7 @@ EXPORT_SCANS := $(CURDIR)/build/export_scans
 
 # Pages with tables that are made from bundle/docs/results.
 PAGES := README.md bundle/docs/README.md bundle/docs/results/README.md bundle/docs/clvae.md \
-	bundle/docs/results/clvae.md bundle/docs/ablation.md
+	bundle/docs/results/clvae.md bundle/docs/ablation.md bundle/docs/uncertainty.md
 
 .DEFAULT_GOAL := help
 .PHONY: help env label-env deploy-env demo test test-all lint format audit bench export tables clean

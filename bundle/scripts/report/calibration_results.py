@@ -36,6 +36,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "risk_coverage": Layout(
         {"auroc_matched": "matched AUROC", "gain_matched": "gain"}, "uncertainty", "coverage"
     ),
+    "pixels": Layout({"ap_pixel": "Pixel AP", "aupro": "AUPRO", "pixel_prevalence": "Lesion pixels"}, "map"),
     "attention": Layout(
         {
             "entropy_normal": "Entropy, normal",

@@ -15,6 +15,7 @@ HEADINGS = {
     "coverage": ("Where", "Interval of {:.0%}"),
     "correlation": ("Where", "{} variance"),
     "risk_coverage": ("Uncertainty", "{:.0%} kept"),
+    "pixels": ("Map", "{}"),
     "attention": ("Layer", "{}"),
     "lesion_sizes": ("", "From {:g} mm²"),
 }
