@@ -15,7 +15,7 @@ TINY = {
     "epochs": 3,
     "batch_size": 8,
     "split_fractions": [0.25, 0.25, 0.5],
-    "split_seed": 2,  # 37 validation slices with labels 0, 1 and -1: shares of two processes differ
+    "split_seed": 2,
     "widths": [8, 8],
     "heads": 2,
     "samples": 2,
