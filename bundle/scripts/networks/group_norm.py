@@ -14,20 +14,20 @@ class GroupNorm(nn.GroupNorm):
     pixels one after the other: maps were off by 0.0002 of their largest value.
     """
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - PyTorch's name
-        """Return the norm of ``input`` (B, C, H, W), of that shape."""
-        if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript skips this condition alone
-            if torch.compiler.is_exporting():
-                return self._by_rows(input)
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the norm of ``features`` (B, C, H, W), of that shape."""
+        if not torch.jit.is_scripting():  # TorchScript skips this, and knows no torch.compiler
+            exporting = torch.compiler.is_exporting()
+            if exporting:
+                return self._by_rows(features)
+        return F.group_norm(features, self.num_groups, self.weight, self.bias, self.eps)
 
-    @torch.jit.unused
-    def _by_rows(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - as above
-        batch, _, height, width = input.shape
-        centred = input.reshape(batch, self.num_groups, -1, height, width)
+    def _by_rows(self, features: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width = features.shape
+        centred = features.reshape(batch, self.num_groups, -1, height, width)
         centred = centred - _mean(centred)
         normal = centred * torch.rsqrt(_mean(centred.square()) + self.eps)
-        return normal.reshape(input.shape) * self.weight[:, None, None] + self.bias[:, None, None]
+        return normal.reshape(features.shape) * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def _mean(groups: torch.Tensor) -> torch.Tensor:
