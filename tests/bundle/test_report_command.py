@@ -11,7 +11,7 @@ import pytest
 
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.quintiles import score_by_quintile
-from scripts.report.calibration_results import KEY
+from scripts.report.report_results import KEY
 from scripts.report.results import read_rows
 from tests.bundle.commands import Ended, WarmCommands
 from tests.report.pages import ParsedPage

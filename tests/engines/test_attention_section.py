@@ -58,7 +58,9 @@ def looks_at(measured: Measured, regions: np.ndarray) -> LayerAttention:
 
 def test_a_head_that_looks_at_boundaries_is_found_and_an_even_one_is_indifferent(measured) -> None:
     boundaries = np.stack([lesion_boundary(mask) for mask in measured.masks]) & measured.foreground
-    even, there, both, everything = attention_rows(measured, [looks_at(measured, boundaries.astype(float))])
+    layer = looks_at(measured, boundaries.astype(float))
+    even, there, both = attention_rows(measured, [layer])
+    everything = attention_rows(measured, [layer, layer])[-1]
     assert even["boundary_ratio"] == pytest.approx(1)
     assert even["mirrored_ratio"] == pytest.approx(1)
     assert there["boundary_mass"] == pytest.approx(1, abs=1e-3)

@@ -47,7 +47,7 @@ def attention_section(measured: Measured, device: torch.device | str = "cpu") ->
 
 
 def attention_rows(measured: Measured, layers: list[LayerAttention]) -> Rows:
-    """Return entropy and region ratios for each head, their mean for each layer, and for all layers."""
+    """Return entropy and region ratios for each head, for each layer, and for all layers of several."""
     regions = _regions(measured)
     rows = []
     for layer in layers:
@@ -57,6 +57,8 @@ def attention_rows(measured: Measured, layers: list[LayerAttention]) -> Rows:
         rows.append(
             _row(measured, layer.name, ALL, [(layer, number) for number in range(len(heads))], regions)
         )
+    if len(layers) == 1:
+        return rows
     every = [(layer, number) for layer in layers for number in range(layer.entropy.shape[1])]
     return [*rows, _row(measured, ALL, ALL, every, regions)]
 
@@ -121,7 +123,7 @@ def _masses(measured: Measured, members: list[tuple[LayerAttention, int]], regio
 
 
 def boundary_answer(rows: Rows) -> str:
-    """Say whether attention goes to lesion boundaries, from the row over all layers and heads."""
+    """Say whether attention goes to lesion boundaries, from the last row: over all layers and heads."""
     row = rows[-1]
     if row["boundary_ratio"] is None:
         return "No slice shows a lesion: whether attention goes to its boundary cannot be told."

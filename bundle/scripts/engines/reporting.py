@@ -23,8 +23,8 @@ from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.provenance import machine_and_commit
-from scripts.report.calibration_results import COLUMNS, KEY, calibration_rows
 from scripts.report.page import Page, Section, write_page
+from scripts.report.report_results import COLUMNS, KEY, report_rows
 from scripts.report.results import TRIVIAL, append_rows
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def write_report(
         folder: where the report goes.
         settings: arguments of :class:`ReportSettings`.
         identity: what it was measured on: dataset, modality, split_seed.
-        results_file: results table to add calibration, attention and lesion sizes to; None adds them nowhere.
+        results_file: results table to add figures for the docs to; None adds them nowhere.
         synthetic: the scans are phantoms, and the page says so.
         device: where the networks run.
         amp: bfloat16 where it is safe.
@@ -82,7 +82,7 @@ def write_report(
     )
     path = write_page(page, folder)
     if results_file is not None:
-        kept = [{**identity, **row, **made_on} for row in calibration_rows(page.tables())]
+        kept = [{**identity, **row, **made_on} for row in report_rows(page.tables())]
         append_rows(results_file, kept, KEY, COLUMNS)
     logger.info("Report of %d runs in %s.", len(runs), path)
     return path

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.errors import InputError
 from scripts.report.ablation_results import METRICS
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
+from scripts.report.spread import EMPTY, numbers
 
-EMPTY = "-"
 FULL = "full"
 
 NAMES = dict(zip(METRICS, ("matched AUROC", "AUROC"), strict=True))
@@ -121,11 +120,7 @@ def _signed(value: float) -> str:
 
 
 def _number(row: Row, column: str) -> float | None:
-    text = row.get(column, "")
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise InputError(f"Expected a number in the results column {column}, got {text!r}.") from error
+    return next(iter(numbers([row], column)), None)
 
 
 def _sign(value: float) -> int:

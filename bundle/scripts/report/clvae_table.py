@@ -9,8 +9,8 @@ from scripts.report.choosing import STAND_IN, Choice, choose
 from scripts.report.clvae_verdicts import Mean, verdicts
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
+from scripts.report.spread import EMPTY
 
-EMPTY = "-"
 CHOSEN = "chosen"
 MERGE = "classes, geometric"
 """How the members of a chosen configuration are merged, fixed beforehand."""
@@ -28,7 +28,8 @@ NOTES = """\
 AUROC of every class held out in turn, which neither training nor stopping has seen; the mean is over the ten
 classes. A single model's figures are means over its seeds, ± is the standard deviation of their means.
 `chosen` takes for each class the configuration and score that were best when another class stood in for it:
-the only row that is also free of choosing by the anomalies. Seconds are of training, an ensemble's members
+the only row that is also free of choosing by the anomalies; the best CL-VAE of the sentences is the best
+by these very figures. Seconds are of training, an ensemble's members
 together; milliseconds are of scoring one image."""
 
 Lines = dict[tuple[str, ...], list[Row]]
@@ -125,7 +126,7 @@ def _problems(held_out: Iterable[Row]) -> list[tuple[str, str]]:
 def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_costs: bool) -> str:
     if not lines:
         return "No class has been held out yet."
-    labels = sorted({row["held_out"] for _, line in lines for row in line}, key=int)
+    labels = _labels(lines)
     costs = ["Seconds", "Milliseconds", "Parameters"] if with_costs else []
     header = [
         "Data",
@@ -150,21 +151,28 @@ def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_cos
 
 
 def _complete_means(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> dict[tuple[str, str], list[Mean]]:
-    """Return the means of the lines that have every class of their data set, by data set and protocol."""
-    every: dict[str, set[str]] = {}
-    for (dataset, *_), line in lines:
-        every.setdefault(dataset, set()).update(row["held_out"] for row in line)
+    """Return the means of the lines that have every class, by data set and protocol."""
+    labels = _labels(lines)
     means: dict[tuple[str, str], list[Mean]] = {}
     for (dataset, protocol, model, configuration, members, score, _), line in lines:
-        if {row["held_out"] for row in line} == every[dataset]:
+        if _is_complete(line, labels):
             mean = Mean(model, configuration, members, score, _class_mean(line))
             means.setdefault((dataset, protocol), []).append(mean)
     return means
 
 
+def _labels(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> list[str]:
+    """Return the classes that have been held out anywhere: what a line is complete with."""
+    return sorted({row["held_out"] for _, line in lines for row in line}, key=int)
+
+
+def _is_complete(line: Sequence[Row], labels: Sequence[str]) -> bool:
+    return {row["held_out"] for row in line} == set(labels)
+
+
 def _mean_over_classes(line: Sequence[Row], labels: Sequence[str]) -> str:
     done = {row["held_out"] for row in line}
-    if len(done) < len(labels):
+    if not _is_complete(line, labels):
         return f"{len(done)} of {len(labels)} classes"
     seeds = {row["seed"] for row in line}
     by_seed = [[row for row in line if row["seed"] == seed] for seed in sorted(seeds)]

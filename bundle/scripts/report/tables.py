@@ -15,11 +15,11 @@ from scripts.io.atomic import write_text
 from scripts.report import (
     ablation_results,
     ablation_table,
-    calibration_results,
-    calibration_table,
     clvae_results,
     clvae_table,
     detection_table,
+    report_results,
+    report_table,
 )
 from scripts.report.results import KEY, Row, read_rows
 
@@ -45,8 +45,8 @@ TABLES: Mapping[str, Table] = {
         "ablation_differences.csv", ablation_results.DIFFERENCES_KEY, ablation_table.ablation_table
     ),
     **{
-        name: Table("calibration.csv", calibration_results.KEY, calibration_table.table_maker(name))
-        for name in calibration_results.LAYOUTS
+        name: Table("report.csv", report_results.KEY, report_table.table_maker(name))
+        for name in report_results.LAYOUTS
     },
 }
 """What may stand between the markers ``<!-- table:name -->`` and ``<!-- /table:name -->`` of a page."""

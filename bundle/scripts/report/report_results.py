@@ -1,4 +1,4 @@
-"""Calibration, attention and lesion sizes of a report as rows of one results file, figure by figure."""
+"""Figures of a report that the docs show over several runs, as rows of one results file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LAYOUTS: Mapping[str, Layout] = {
 """Tables of the report that the docs show over several runs."""
 
 
-def calibration_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+def report_rows(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Return a row for each figure of a report's tables, see :meth:`scripts.report.page.Page.tables`.
 
     A figure that is undefined has no row; ``dataset``, ``modality`` and ``split_seed`` are not known here.

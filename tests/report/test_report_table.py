@@ -1,4 +1,4 @@
-"""Calibration, attention and lesion sizes of reports in the docs: kept by figure, joined over seeds."""
+"""Figures of reports in the docs: kept one by one, joined over seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scripts.errors import InputError
-from scripts.report.calibration_results import COLUMNS, KEY, LAYOUTS, calibration_rows
-from scripts.report.calibration_table import HEADINGS, table_maker
+from scripts.report.report_results import COLUMNS, KEY, LAYOUTS, report_rows
+from scripts.report.report_table import HEADINGS, table_maker
 from scripts.report.results import Row, append_rows, read_rows
 
 IDENTITY = {"dataset": "lgg", "modality": "t1ce", "split_seed": 0, "machine": "mine", "commit": "abc"}
@@ -18,10 +18,8 @@ IDENTITY = {"dataset": "lgg", "modality": "t1ce", "split_seed": 0, "machine": "m
 def kept(folder: Path, *tables: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """Return the rows of several reports as the results file gives them back."""
     for one in tables:
-        append_rows(
-            folder / "calibration.csv", [IDENTITY | row for row in calibration_rows(one)], KEY, COLUMNS
-        )
-    return read_rows(folder / "calibration.csv", KEY)
+        append_rows(folder / "report.csv", [IDENTITY | row for row in report_rows(one)], KEY, COLUMNS)
+    return read_rows(folder / "report.csv", KEY)
 
 
 def lines(table: str) -> list[dict[str, str]]:
@@ -60,7 +58,7 @@ def test_undefined_figures_have_no_row_and_attention_is_that_of_all_heads(tmp_pa
         {"run": "unet 0", "layer": "coarsest", "head": head, "entropy_normal": value, "boundary_ratio": None}
         for head, value in ((1, 0.25), ("all", 0.75))
     ]
-    rows = calibration_rows({"attention": heads, "correlation": [correlation("unet 0", None)]})
+    rows = report_rows({"attention": heads, "correlation": [correlation("unet 0", None)]})
     assert [(row["table"], row["figure"], row["value"]) for row in rows] == [
         ("attention", "Entropy, normal", 0.75)
     ]

@@ -1,12 +1,12 @@
-"""Calibration, attention and lesion sizes as markdown tables, over the seeds of each model."""
+"""Figures of reports as markdown tables: calibration, attention, pixels and lesion sizes, over the seeds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 
-from scripts.report.calibration_results import LAYOUTS
 from scripts.report.markdown import markdown_table
+from scripts.report.report_results import LAYOUTS
 from scripts.report.results import Row
 from scripts.report.spread import measured
 
