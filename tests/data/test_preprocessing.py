@@ -25,6 +25,7 @@ def ready(values: np.ndarray, threshold: float = 5.0, background: float = 0.0) -
     image = as_image(values, (2, 2, 5))
     image.meta["threshold"] = [threshold] * len(image)
     image.meta["background"] = [background] * len(image)
+    image.meta["upper_head"] = [0, values.shape[-1]]
     return {"image": image}
 
 
@@ -39,6 +40,17 @@ def test_percentiles_are_those_of_numpy():
     np.testing.assert_allclose(result[5:25, 5:25], expected, rtol=1e-5)
     result[5:25, 5:25] = 0
     assert not result.any()
+
+
+def test_percentiles_are_those_of_the_upper_head():
+    values = make_box((20, 20, 4), slice(2, 18), slice(2, 18), np.linspace(50, 100, 16)[:, None, None])
+    values[..., :2] *= 9
+    data = ready(values)
+    data["image"].meta["upper_head"] = [2, 4]
+    result = NormalizeForegroundd("image")(data)["image"]
+    ((low, high),) = result.meta["intensity_range"]
+    assert (low, high) == pytest.approx(tuple(np.percentile(values[2:18, 2:18, 2:], (1, 99.5))), rel=1e-6)
+    assert (result.as_tensor()[0, 2:18, 2:18, :2] == 1).all()
 
 
 def test_background_is_0_and_foreground_in_its_range():
@@ -99,9 +111,9 @@ def test_no_rounding_decides_what_is_foreground(scale, offset):
 
 @pytest.mark.parametrize("background", [0.0, -1000.0, 70.0])
 def test_the_range_is_told_in_the_units_of_the_scan(background):
-    head = make_head((60, 70, 4), (3.75, 3.75, 25))
-    result = preprocess(as_image(head + background, (3.75, 3.75, 25)))
-    resampled = resample(as_image(head + background, (3.75, 3.75, 25))).as_tensor()[0].numpy()
+    head = make_head((60, 70, 4), (3.75, 3.75, 15))
+    result = preprocess(as_image(head + background, (3.75, 3.75, 15)))
+    resampled = resample(as_image(head + background, (3.75, 3.75, 15))).as_tensor()[0].numpy()
     inside = resampled[result.as_tensor()[0].numpy() > 0]
     (low, high), *rest = result.meta["intensity_range"]
     assert rest == []

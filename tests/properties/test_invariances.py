@@ -9,6 +9,7 @@ import pytest
 from monai.transforms import Compose
 from scipy.ndimage import binary_dilation
 
+from scripts.data.foreground import upper_head
 from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned
 from tests.heads import as_image, make_head, save_scan, scan_affine
 from tests.inference_route import Inferred, infer, make_model
@@ -16,6 +17,10 @@ from tests.inference_route import Inferred, infer, make_model
 SHAPE, SPACING = (34, 39, 9), (5.0, 5.5, 16.0)
 HEAD = make_head(SHAPE, SPACING)
 AFFINE = scan_affine(SHAPE, SPACING)
+NEAR = AFFINE @ np.diag([1, 1, 0.5, 1])  # all slices within the 75 mm whose intensities are measured
+UPPER = slice(4, 9)
+_, y, z = np.indices(SHAPE)
+FACE = (z < UPPER.start) & (y > SHAPE[1] // 2)
 SCALES = {"x4": (4.0, 0.0), "tiny": (0.003, 0.0), "offset": (1.0, 350.0), "hounsfield": (3.7, -1024.0)}
 MAPS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric")
 ORDER = [4, 0, 7, 2, 8, 1, 6, 3, 5]
@@ -45,7 +50,9 @@ def runs(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Inferred:
     save_scan(scans / "plain.nii.gz", HEAD, AFFINE)
     for name, (scale, offset) in SCALES.items():
         save_scan(scans / f"{name}.nii.gz", HEAD * np.float32(scale) + np.float32(offset), AFFINE)
-    save_scan(scans / "shuffled.nii.gz", HEAD[..., ORDER], AFFINE)
+    for name, order in (("near", slice(None)), ("shuffled", ORDER)):
+        save_scan(scans / f"{name}.nii.gz", HEAD[..., order], NEAR)
+    save_scan(scans / "defaced.nii.gz", np.where(FACE, 0, HEAD), AFFINE)
     for name, pad in PADS.items():
         save_scan(scans / f"{name}.nii.gz", padded(pad), moved((pad[0][0], pad[1][0])))
     save_scan(scans / "padded offset.nii.gz", padded(PADS["askew"], 350.0), moved((1, 22)))
@@ -94,9 +101,20 @@ def test_slices_that_are_not_scored_are_empty_in_every_map(runs):
 
 
 def test_a_slice_is_scored_by_itself(runs):
-    np.testing.assert_allclose(runs.scores("shuffled"), runs.scores("plain")[ORDER], rtol=1e-4)
+    np.testing.assert_allclose(runs.scores("shuffled"), runs.scores("near")[ORDER], rtol=1e-4)
     for kind in MAPS:
-        assert_close(runs.values("shuffled", kind), runs.values("plain", kind)[..., ORDER])
+        assert_close(runs.values("shuffled", kind), runs.values("near", kind)[..., ORDER])
+
+
+@pytest.mark.case(36)
+def test_without_its_face_a_head_has_the_same_maps_and_scores_above(runs):
+    assert upper_head(HEAD, SPACING) == UPPER
+    np.testing.assert_array_equal(runs.scores("defaced")[UPPER], runs.scores("plain")[UPPER])
+    for kind in (*MAPS, "mask"):
+        defaced, plain = runs.values("defaced", kind), runs.values("plain", kind)
+        np.testing.assert_array_equal(defaced[..., UPPER], plain[..., UPPER])
+    for below in (1, 2, 3):
+        assert runs.scores("defaced")[below] != runs.scores("plain")[below]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,10 @@ _NOISE_FACTOR = 4.0
 # itself, and rounding would decide for a * x + b.
 _SIGNAL_FRACTION = 0.08 * (1 + 1e-5)
 _MAX_SAMPLES = 2_000_000
+UPPER_HEAD_MM = 75.0
+"""From the top of the head down to about the brows."""
+SMALLEST_SECTION_MM2 = 2500.0
+"""Through a head; what is less is its tip, or noise."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,34 @@ def find_foreground(volume: np.ndarray, name: str = "scan") -> Foreground:
     if span <= 0:
         raise InputError(f"{name}: expected a head brighter than its border, found no such image content.")
     return Foreground(background, background + max(_NOISE_FACTOR * noise, _SIGNAL_FRACTION * span))
+
+
+def upper_head(volume: np.ndarray, spacing: Sequence[float], name: str = "scan") -> slice:
+    """Return the slices of the upper head: what is measured there, removing a face does not change.
+
+    Shared scans often have no face, for the sake of privacy, and some show a neck. So background,
+    threshold, centre and intensity range are those of the upper head.
+
+    Args:
+        volume: (X, Y, Z), the last axis upwards.
+        spacing: mm along each axis.
+        name: what to call the scan in an error.
+
+    Returns:
+        The slices down to 75 mm below the highest section through the head; all of them without one.
+
+    Raises:
+        InputError: the volume is constant, or holds NaN or infinity.
+    """
+    slices = slice(0, volume.shape[2])
+    for _ in range(2):  # a face has its part in the threshold, by which the top is found: not the second time
+        threshold = find_foreground(volume[..., slices], name).threshold
+        sections = (volume > threshold).sum(axis=(0, 1)) * spacing[0] * spacing[1]
+        heads = np.flatnonzero(sections >= SMALLEST_SECTION_MM2)
+        if heads.size:
+            end = int(heads[-1]) + 1
+            slices = slice(max(0, end - max(1, round(UPPER_HEAD_MM / spacing[2]))), end)
+    return slices
 
 
 def head_centre(volume: np.ndarray, threshold: float) -> tuple[float, float]:

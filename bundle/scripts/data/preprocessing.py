@@ -19,7 +19,7 @@ from monai.utils import ensure_tuple
 from scipy.ndimage import binary_fill_holes
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
-from scripts.data.foreground import find_foreground, head_centre
+from scripts.data.foreground import find_foreground, head_centre, upper_head
 from scripts.errors import InputError
 
 _SLICES_AT_ONCE = 32
@@ -30,12 +30,13 @@ def _name(image: MetaTensor) -> str:
 
 
 class ResampleInPlaned(MapTransform, InvertibleTransform):
-    """Resample axial slices to a square field of view in mm, centred on the head; slices stay as acquired.
+    """Resample axial slices to a square field of view in mm, centred on the upper head; slices stay.
 
     MONAI's ``Spacingd`` and ``ResizeWithPadOrCropd`` do the same, but build a 3-D sampling grid of the
     whole volume (6 GB to invert 512 x 512 x 512). One 2-D grid serves all slices here. The background
     level is subtracted, so that what lies outside the scan is background too; it is kept in
-    ``meta["background"]``, with ``meta["threshold"]`` for :class:`NormalizeForegroundd`.
+    ``meta["background"]``, with ``meta["threshold"]`` and ``meta["upper_head"]`` (first slice, and the one
+    after the last) for :class:`NormalizeForegroundd`.
 
     Args:
         keys: images, (C, X, Y, Z) in canonical (RAS) orientation.
@@ -63,10 +64,14 @@ class ResampleInPlaned(MapTransform, InvertibleTransform):
         for key in self.key_iterator(output):
             image = output[key]
             _check_volume(image)
-            found = [find_foreground(channel, _name(image)) for channel in image.numpy()]
-            centre = head_centre(image[0].numpy(), found[0].threshold)
+            spacing = torch.linalg.norm(image.affine[:3, :3].double(), dim=0).tolist()
+            upper = upper_head(image[0].numpy(), spacing, _name(image))
+            channels = image.numpy()[..., upper]
+            found = [find_foreground(channel, _name(image)) for channel in channels]
+            centre = head_centre(channels[0], found[0].threshold)
             background = torch.tensor([one.background for one in found])
             resampled = self._forward(image, centre, background)
+            resampled.meta["upper_head"] = [upper.start, upper.stop]
             resampled.meta["background"] = [one.background for one in found]
             resampled.meta["threshold"] = [one.threshold - one.background for one in found]
             output[key] = resampled
@@ -182,7 +187,7 @@ def _grid(axes: list[torch.Tensor], factors: tuple[int, int], shape: tuple[int, 
 
 
 class NormalizeForegroundd(MapTransform):
-    """Scale intensities by foreground percentiles; background becomes exactly 0, foreground (0, 1].
+    """Scale intensities by percentiles of the upper head; background becomes exactly 0, foreground (0, 1].
 
     Works on what :class:`ResampleInPlaned` made (background subtracted, threshold in the metadata).
     Holes of the foreground within a slice count as foreground: dark tissue is tissue. The result is
@@ -208,9 +213,11 @@ class NormalizeForegroundd(MapTransform):
                 )
             thresholds = image.meta["threshold"]
             foreground = fill_slices(np.any([c > t for c, t in zip(values, thresholds, strict=True)], axis=0))
-            if not foreground.any():
+            upper = slice(*image.meta["upper_head"])
+            measured = values[..., upper][:, foreground[..., upper]]
+            if not measured.size:
                 raise InputError(f"{_name(image)}: expected a head in the field of view, found none.")
-            ranges = [np.percentile(channel[foreground], (self.lower, self.upper)) for channel in values]
+            ranges = np.percentile(measured, (self.lower, self.upper), axis=1).T
             scaled = np.zeros_like(values, dtype=np.float32)
             for channel, (low, high) in enumerate(ranges):
                 if high <= low:
