@@ -112,6 +112,18 @@ def test_radius_bounds_the_area() -> None:
 # --- chance ------------------------------------------------------------------------------------------
 
 
+def test_a_batch_is_painted_as_its_slices_in_turn() -> None:
+    batch = torch.stack([IMAGE, IMAGE.flip(1), IMAGE.flip(2), IMAGE / 2])
+    transforms = [RandSyntheticLesiond("image", prob=0.6).set_random_state(2) for _ in range(2)]
+    together = transforms[0]({"image": batch})
+    alone = [transforms[1]({"image": image}) for image in batch]
+    assert 0 < sum(bool(one["lesion"].any()) for one in alone) < len(batch)
+    assert torch.equal(together["image"], torch.stack([one["image"] for one in alone]))
+    assert torch.equal(together["lesion"], torch.stack([one["lesion"] for one in alone]))
+    assert together["lesion"].shape == (4, 1, *HEAD.shape)
+    assert together["lesion"].dtype == torch.uint8
+
+
 def test_a_seed_gives_the_same_lesion_and_every_call_another() -> None:
     first, second = paint(3), paint(3)
     assert torch.equal(first["image"], second["image"])

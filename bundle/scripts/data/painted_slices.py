@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from monai.transforms import Compose
 from monai.utils import CommonKeys
-from tqdm import tqdm
 
 from scripts.data.slices import SliceDataset, SliceLabel, SliceSelection, slice_label
 from scripts.data.synthetic_lesions import LESION, RandSyntheticLesiond
@@ -56,12 +55,8 @@ def paint_slices(
     """
     normal = dataset.subset((dataset.facts["label"] == SliceLabel.NORMAL).to_numpy())
     lesions.set_random_state(seed)
-    painted = [
-        lesions({CommonKeys.IMAGE: image})
-        for image in tqdm(normal.images, desc="painting", unit="slice", disable=None)
-    ]
-    images = torch.stack([torch.as_tensor(one[CommonKeys.IMAGE]) for one in painted])
-    masks = torch.stack([torch.as_tensor(one[LESION]) for one in painted])
+    painted = lesions({CommonKeys.IMAGE: normal.images})
+    images, masks = torch.as_tensor(painted[CommonKeys.IMAGE]), torch.as_tensor(painted[LESION])
     area = masks.flatten(1).sum(dim=1).double() * (field_of_view / images.shape[-1]) ** 2
     facts = normal.facts.assign(lesion_mm2=area.numpy(), label=[slice_label(one) for one in area.tolist()])
     shown = np.flatnonzero(facts["label"] == SliceLabel.ABNORMAL)

@@ -53,8 +53,9 @@ class RandSyntheticLesiond(RandomizableTransform, MapTransform):
     part out changes no draw, so ablations see the same lesions at the same places.
 
     Args:
-        keys: the one image, (C, X, Y), normalised: background exactly 0, foreground in (0, 1]; it stays so.
-        label_key: gets the mask, (1, X, Y) uint8, 0 or 1.
+        keys: the one image, normalised: background exactly 0, foreground in (0, 1]; it stays so.
+            A slice (C, X, Y), or a batch of them (N, C, X, Y): painted in turn, each by its own draws.
+        label_key: gets the mask, (1, X, Y) or (N, 1, X, Y) uint8, 0 or 1.
         prob: part of the slices that get lesions; the others stay as they are, with an empty mask.
         ranges: of every draw; None takes the defaults of :class:`LesionRanges`.
         parts: values of :class:`LesionPart`, what lesions are made of.
@@ -80,33 +81,35 @@ class RandSyntheticLesiond(RandomizableTransform, MapTransform):
         self.parts = frozenset(LesionPart(part) for part in parts)
         self.bank = bank
         self.lesions: list[Lesion] = []
+        self.head: FloatArray = np.zeros((0, 0), np.float32)
         if not self.parts:
             raise InputError(f"Expected at least one lesion part out of {', '.join(LesionPart)}, got none.")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return ``data`` with lesions in the image and their mask (1, X, Y)."""
+        """Return ``data`` with lesions in the image and their mask."""
         output = dict(data)
         key = self.first_key(output)
         image = torch.as_tensor(output[key]).as_subclass(torch.Tensor).float().numpy()
-        self.randomize(image)
-        mask = np.zeros((1, *image.shape[1:]), np.uint8)
-        if self.lesions:
-            image, mask = self._paint(image)
-            output[key] = convert_to_dst_type(image, output[key])[0]
-        output[self.label_key] = convert_to_dst_type(mask, output[key], dtype=torch.uint8)[0]
+        batch = image if image.ndim == 4 else image[None]
+        painted, masks = (np.stack(parts) for parts in zip(*map(self._paint, batch), strict=True))
+        output[key] = convert_to_dst_type(painted.reshape(image.shape), output[key])[0]
+        masks = masks if image.ndim == 4 else masks[0]
+        output[self.label_key] = convert_to_dst_type(masks, output[key], dtype=torch.uint8)[0]
         return output
 
     def randomize(self, data: FloatArray) -> None:
         """Draw the lesions of one slice (C, X, Y): none by chance, or where there is no head."""
         super().randomize(None)
         self.lesions = []
-        head = head_depth(np.any(data > 0, axis=0))
-        if self._do_transform and head.any():
+        if not self._do_transform:
+            return
+        self.head = head_depth(np.any(data > 0, axis=0))
+        if self.head.any():
             low, high = self.ranges.count
-            self.lesions = [self._draw(data, head) for _ in range(self.R.randint(low, high + 1))]
+            self.lesions = [self._draw(data) for _ in range(self.R.randint(low, high + 1))]
 
-    def _draw(self, image: FloatArray, head: FloatArray) -> Lesion:
-        shape = draw_shape(head, self.ranges.radius, self.R)
+    def _draw(self, image: FloatArray) -> Lesion:
+        shape = draw_shape(self.head, self.ranges.radius, self.R)
         look = draw_appearance(image.shape, self.ranges, self.R)
         pushes = self.R.uniform() < self.ranges.mass_effect_share
         push = pushes * self.R.uniform(*self.ranges.mass_effect)
@@ -124,13 +127,15 @@ class RandSyntheticLesiond(RandomizableTransform, MapTransform):
         return np.roll(np.flip(image, axes), shifts, axis=(1, 2))
 
     def _paint(self, image: FloatArray) -> tuple[FloatArray, NDArray[np.uint8]]:
-        """Return the slice with the drawn lesions (C, X, Y), and their mask (1, X, Y)."""
+        """Return one slice (C, X, Y) with lesions drawn for it, and their mask (1, X, Y)."""
+        self.randomize(image)
+        if not self.lesions:
+            return image, np.zeros((1, *image.shape[1:]), np.uint8)
         foreground: NDArray[np.bool_] = np.any(image > 0, axis=0)
-        head = head_depth(foreground)
         painted = image
         # Mass effect first: it must not carry painted lesions out of their masks.
         for lesion in self.lesions if LesionPart.MASS_EFFECT in self.parts else ():
-            painted = push_away(painted, head, lesion.shape, lesion.push)
+            painted = push_away(painted, self.head, lesion.shape, lesion.push)
         for lesion in self.lesions:
             painted = paint(painted, lesion.shape, lesion.look, lesion.source, self.parts)
         painted = np.where(foreground, np.clip(painted, image[image > 0].min(), 1), 0).astype(np.float32)
