@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,8 +25,9 @@ from tests.dicom_files import SAGITTAL, make_enhanced, make_series, volume, zip_
 from tests.heads import rotation
 from tests.inference_route import DICOM, Inferred, infer
 
-SHIPPED = {"widths": [32, 64, 96, 128], "heads": 8, "samples": 5}
-"""Arguments of the network whose weights are in ``bundle/models``."""
+CONFIG = json.loads((BUNDLE_ROOT / "configs" / "inference.json").read_text())
+SHIPPED = {key: CONFIG[key] for key in ("widths", "heads", "samples")}
+"""Settings of the network whose weights are in ``bundle/models``."""
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 REAL = os.environ.get("BRAIN_MRI_DICOM")
 needs_real_series = pytest.mark.skipif(REAL is None, reason="BRAIN_MRI_DICOM names no folder or zip of DICOM")

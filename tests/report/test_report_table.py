@@ -9,7 +9,7 @@ import pytest
 
 from scripts.errors import InputError
 from scripts.report.report_results import COLUMNS, KEY, LAYOUTS, report_rows
-from scripts.report.report_table import HEADINGS, table_maker
+from scripts.report.report_table import table_maker
 from scripts.report.results import Row, append_rows, read_rows
 
 IDENTITY = {"dataset": "lgg", "modality": "t1ce", "split_seed": 0, "machine": "mine", "commit": "abc"}
@@ -82,8 +82,7 @@ def test_columns_stand_in_the_order_of_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", LAYOUTS)
-def test_every_table_has_headings_and_says_when_nothing_is_kept(table: str) -> None:
-    assert table in HEADINGS
+def test_every_table_says_when_nothing_is_kept(table: str) -> None:
     assert table_maker(table)([]) == "No report has been kept yet."
 
 

@@ -13,14 +13,18 @@ COLUMNS = (*KEY, "value", "value_low", "value_high", "machine", "commit")
 
 
 class Layout(NamedTuple):
-    """How a table of the report is cut into figures."""
+    """How a table of the report is cut into figures, and shown in the docs."""
 
     figures: Mapping[str, str]
     """Columns to keep, and what they are called."""
     part: str = ""
     """Column with what the figure is of; it heads a line of the docs' table."""
+    part_heading: str = ""
+    """Of that column in the docs."""
     place: str = ""
     """Column that is spread over the docs' table; without one, figures are spread."""
+    place_heading: str = "{}"
+    """Of each column that is spread."""
     only: Mapping[str, Any] = {}
     """Values that a row must have to be kept."""
 
@@ -29,14 +33,22 @@ LAYOUTS: Mapping[str, Layout] = {
     "quintiles": Layout(
         {"score_normal": "score, normal", "score_abnormal": "score, abnormal", "auroc": "AUROC"},
         "uncertainty",
+        "Uncertainty",
         "quintile",
+        "Quintile {}",
     ),
-    "coverage": Layout({"observed": "share within"}, "region", "nominal"),
-    "correlation": Layout({"spearman": "rank correlation"}, "region", "variance"),
+    "coverage": Layout({"observed": "share within"}, "region", "Where", "nominal", "Interval of {:.0%}"),
+    "correlation": Layout({"spearman": "rank correlation"}, "region", "Where", "variance", "{} variance"),
     "risk_coverage": Layout(
-        {"auroc_matched": "matched AUROC", "gain_matched": "gain"}, "uncertainty", "coverage"
+        {"auroc_matched": "matched AUROC", "gain_matched": "gain"},
+        "uncertainty",
+        "Uncertainty",
+        "coverage",
+        "{:.0%} kept",
     ),
-    "pixels": Layout({"ap_pixel": "Pixel AP", "aupro": "AUPRO", "pixel_prevalence": "Lesion pixels"}, "map"),
+    "pixels": Layout(
+        {"ap_pixel": "Pixel AP", "aupro": "AUPRO", "pixel_prevalence": "Lesion pixels"}, "map", "Map"
+    ),
     "attention": Layout(
         {
             "entropy_normal": "Entropy, normal",
@@ -46,10 +58,13 @@ LAYOUTS: Mapping[str, Layout] = {
             "mirrored_ratio": "To the mirrored place",
         },
         "layer",
+        "Layer",
         only={"head": "all"},
     ),
     "lesion_sizes": Layout(
-        {"auroc_matched": "matched AUROC", "sensitivity": "sensitivity"}, place="area_low"
+        {"auroc_matched": "matched AUROC", "sensitivity": "sensitivity"},
+        place="area_low",
+        place_heading="From {:g} mm²",
     ),
 }
 """Tables of the report that the docs show over several runs."""

@@ -10,17 +10,6 @@ from scripts.report.report_results import LAYOUTS
 from scripts.report.results import Row
 from scripts.report.spread import measured
 
-HEADINGS = {
-    "quintiles": ("Uncertainty", "Quintile {}"),
-    "coverage": ("Where", "Interval of {:.0%}"),
-    "correlation": ("Where", "{} variance"),
-    "risk_coverage": ("Uncertainty", "{:.0%} kept"),
-    "pixels": ("Map", "{}"),
-    "attention": ("Layer", "{}"),
-    "lesion_sizes": ("", "From {:g} mm²"),
-}
-"""Of the column that says what a line is of, and of those that values are spread over."""
-
 
 def table_maker(table: str) -> Callable[[Sequence[Row]], str]:
     """Return what makes the markdown table named ``table`` of the results file's rows."""
@@ -34,15 +23,16 @@ def _make_table(table: str, rows: Sequence[Row]) -> str:
     """
     if not rows:
         return "No report has been kept yet."
-    part, place = HEADINGS[table]
-    spread = "place" if LAYOUTS[table].place else "figure"
+    layout = LAYOUTS[table]
+    spread = "place" if layout.place else "figure"
     columns = list(dict.fromkeys(row[spread] for row in rows))
     lines: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for row in sorted(rows, key=lambda row: (row["dataset"], model_of(row))):
         named = (f"{row['dataset']} {row['modality']}", model_of(row), row["part"])
         line = lines.setdefault((*named, row["figure"] if spread == "place" else ""), {})
         line.setdefault(row[spread], []).append(row)
-    header = ["Data", "Model", part, "Figure", *(_heading(place, name) for name in columns), "Runs"]
+    places = (_heading(layout.place_heading, name) for name in columns)
+    header = ["Data", "Model", layout.part_heading, "Figure", *places, "Runs"]
     body = [
         [*line, *(measured(cells.get(name, ()), "value") for name in columns), str(len(_runs(cells)))]
         for line, cells in lines.items()
