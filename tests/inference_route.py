@@ -24,7 +24,7 @@ NETWORK: dict[str, Any] = {"widths": [8, 16], "heads": 2, "samples": 2}
 
 def make_mapper(**changes: Any) -> LesionMapper:
     """Return the small network with the default score, untrained; ``changes`` of its arguments."""
-    return LesionMapper(**{"score": "lesion", "pooling": "peak"} | NETWORK | changes)
+    return LesionMapper(**{"score": "lesion", "pooling": "peak", "slice_smoothing": 6.0} | NETWORK | changes)
 
 
 def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Path:

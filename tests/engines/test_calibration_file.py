@@ -39,7 +39,8 @@ def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None
         ({"samples": 3}, "samples 2 (given 3)"),
         ({"seed": 1}, "seed 0 (given 1)"),
         ({"noise": "antithetic"}, "noise normal (given antithetic)"),
-        ({"region": "image"}, "region foreground (given image)"),
+        ({"region": "image", "slice_smoothing": 0.0}, "region foreground (given image)"),
+        ({"slice_smoothing": 0.0}, "slice_smoothing 6.0 (given 0.0)"),
         ({"score": "nll"}, "score lesion (given nll)"),
     ],
 )

@@ -15,6 +15,7 @@ from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, s
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
 from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, masked_mean, peak, slice_score
+from scripts.uncertainty.slice_smoothing import smooth_over_slices
 from tests.engines.toys import toy_images, toy_network
 
 
@@ -97,8 +98,10 @@ def test_number_that_is_none_names_scan_and_slice(mapper: AnomalyMapper, slices:
         score_slices(mapper, Slices(images, slices.facts))
 
 
-def test_evaluation_reports_every_score_at_every_alpha_once(scored: ScoredSlices) -> None:
-    scores = model_scores(scored, [0.0, 0.5])
+def test_evaluation_reports_every_score_at_every_alpha_once(
+    scored: ScoredSlices, mapper: AnomalyMapper
+) -> None:
+    scores = model_scores(scored, [0.0, 0.5], mapper)
     assert list(scores) == [
         "squared_error",
         "uncertainty_weighted, alpha 0",
@@ -119,12 +122,33 @@ def test_evaluation_reports_every_score_at_every_alpha_once(scored: ScoredSlices
 
 def test_a_network_that_says_lesion_has_two_scores_more(slices: Slices) -> None:
     found = score_slices(small_lesion_mapper(), slices, batch_size=4)
-    scores = model_scores(found, [0.0], "peak")
-    assert set(scores) - set(model_scores(found, [0.0])) == {
-        f"{score}, peak" for score in RECONSTRUCTION_SCORES
-    }
+    scores = model_scores(found, [0.0], small_lesion_mapper())
+    by_mean = model_scores(found, [0.0], small_lesion_mapper(pooling="mean"))
+    assert set(scores) - set(by_mean) == {f"{score}, peak" for score in RECONSTRUCTION_SCORES}
     with torch.no_grad():
         anomaly = small_lesion_mapper()(slices.images)[:, 1:2]
     inside = slices.images > 0
     np.testing.assert_allclose(scores["lesion, peak"], peak(anomaly, inside).numpy(), rtol=1e-4)
     np.testing.assert_allclose(scores["lesion, alpha 0"], masked_mean(anomaly, inside).numpy(), rtol=1e-4)
+
+
+def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: Slices) -> None:
+    spaced = Slices(slices.images, slices.facts.assign(spacing_mm=5.0))
+    alone = score_slices(small_lesion_mapper(), spaced, batch_size=4, all_maps=True)
+    mapper = small_lesion_mapper(slice_smoothing=6.0)
+    found = score_slices(mapper, spaced, batch_size=4, all_maps=True)
+    inside = slices.images > 0
+    parts = [
+        smooth_over_slices(
+            torch.from_numpy(alone.anomaly[rows]), torch.arange(10.0, 13.0)[: len(rows)] * 5, 6.0
+        )
+        for rows in ([0, 1, 2], [3, 4, 5], [6])
+    ]
+    expected = torch.cat(parts)[:, None] * inside
+    np.testing.assert_allclose(found.anomaly, expected[:, 0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found.pred[:, 1], found.anomaly)
+    np.testing.assert_array_equal(found.pred[:, [0, 2, 3, 4]], alone.pred[:, [0, 2, 3, 4]])
+    scores = model_scores(found, [0.0], mapper)
+    assert set(scores) - set(model_scores(alone, [0.0], small_lesion_mapper())) == {"lesion, peak, 6 mm"}
+    np.testing.assert_allclose(scores["lesion, peak, 6 mm"], peak(expected, inside), rtol=1e-4)
+    np.testing.assert_array_equal(scores["lesion, peak"], alone.scores("lesion", 0.0, "peak"))

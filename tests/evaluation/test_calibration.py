@@ -20,6 +20,7 @@ SETTINGS = {
     "noise": "normal",
     "region": "foreground",
     "pooling": "mean",
+    "slice_smoothing": 0.0,
 }
 
 
@@ -135,6 +136,7 @@ def test_only_the_calibrated_settings_match():
         ({"noise": "sobol"}, "noise normal (given sobol)"),
         ({"region": "image"}, "region foreground (given image)"),
         ({"pooling": "peak"}, "pooling mean (given peak)"),
+        ({"slice_smoothing": 6.0}, "slice_smoothing 0.0 (given 6.0)"),
         ({"score": "squared_error"}, "score nll (given squared_error)"),
         ({"weights_sha256": "cd" * 32}, "weights abababababab (given cdcdcdcdcdcd)"),
         ({"samples": 10, "alpha": 0.0}, "samples 5 (given 10), alpha 0.5 (given 0.0)"),

@@ -50,8 +50,6 @@ def runs(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Inferred:
     save_scan(scans / "plain.nii.gz", HEAD, AFFINE)
     for name, (scale, offset) in SCALES.items():
         save_scan(scans / f"{name}.nii.gz", HEAD * np.float32(scale) + np.float32(offset), AFFINE)
-    for name, order in (("near", slice(None)), ("shuffled", ORDER)):
-        save_scan(scans / f"{name}.nii.gz", HEAD[..., order], NEAR)
     save_scan(scans / "defaced.nii.gz", np.where(FACE, 0, HEAD), AFFINE)
     for name, pad in PADS.items():
         save_scan(scans / f"{name}.nii.gz", padded(pad), moved((pad[0][0], pad[1][0])))
@@ -100,10 +98,17 @@ def test_slices_that_are_not_scored_are_empty_in_every_map(runs):
         assert not values[~near].any()
 
 
-def test_a_slice_is_scored_by_itself(runs):
-    np.testing.assert_allclose(runs.scores("shuffled"), runs.scores("near")[ORDER], rtol=1e-4)
+def test_without_smoothing_a_slice_is_scored_by_itself(model, tmp_path):
+    for name, order in (("near", slice(None)), ("shuffled", ORDER)):
+        save_scan(tmp_path / "scans" / f"{name}.nii.gz", HEAD[..., order], NEAR)
+    alone = infer(tmp_path / "scans", tmp_path / "alone", model, slice_smoothing=0.0)
+    np.testing.assert_allclose(alone.scores("shuffled"), alone.scores("near")[ORDER], rtol=1e-4)
     for kind in MAPS:
-        assert_close(runs.values("shuffled", kind), runs.values("near", kind)[..., ORDER])
+        assert_close(alone.values("shuffled", kind), alone.values("near", kind)[..., ORDER])
+    smoothed = infer(tmp_path / "scans", tmp_path / "smoothed", model)
+    for kind in ("total_uncertainty", "epistemic", "aleatoric"):
+        np.testing.assert_array_equal(smoothed.values("near", kind), alone.values("near", kind))
+    assert np.ptp(smoothed.scores("near")[1:8]) < np.ptp(alone.scores("near")[1:8])
 
 
 @pytest.mark.case(36)

@@ -20,6 +20,7 @@ SETTINGS = {
     "noise": "normal",
     "region": "foreground",
     "pooling": "mean",
+    "slice_smoothing": 0.0,
 }
 
 

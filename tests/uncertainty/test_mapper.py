@@ -113,6 +113,12 @@ def test_parts_of_the_total_are_switches(epistemic, aleatoric):
     assert not torch.allclose(pred[:, 1], full[:, 1])
 
 
+@pytest.mark.parametrize(("deviation", "region"), [(-1.0, "foreground"), (6.0, "image")])
+def test_smoothing_is_of_0_mm_or_more_and_of_the_foreground(deviation, region):
+    with pytest.raises(InputError, match="slice_smoothing of 0 mm or more, and of 0 where the whole image"):
+        small_mapper(slice_smoothing=deviation, region=region)
+
+
 def test_unknown_words_are_refused():
     with pytest.raises(InputError, match="squared_error, nll, product, lesion, got 'mse'"):
         small_mapper(score="mse")

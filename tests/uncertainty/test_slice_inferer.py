@@ -9,6 +9,7 @@ from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ResourceError
 from scripts.uncertainty.mapper import VAEMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer, _smaller
+from scripts.uncertainty.slice_smoothing import smooth_over_slices
 
 EMPTY = (0, 4, 9)
 
@@ -149,6 +150,44 @@ def test_metatensor_gives_the_same_plain_tensor():
     output = BrainSliceInferer()(MetaTensor(volume), mapper)
     assert type(output) is torch.Tensor
     assert torch.equal(output, BrainSliceInferer()(volume, mapper))
+
+
+def with_distance(volume: torch.Tensor, distance: float) -> MetaTensor:
+    return MetaTensor(volume, affine=torch.diag(torch.tensor([2.0, 2.0, distance, 1.0])))
+
+
+def test_the_anomaly_alone_is_smoothed_over_the_brain_slices_of_the_scan():
+    volume, mapper = make_volume(), small_mapper()
+    alone = BrainSliceInferer()(volume, mapper)
+    output = BrainSliceInferer(slice_smoothing=6.0)(with_distance(volume, 4.0), mapper)
+    brain = [index for index in range(10) if index not in EMPTY]
+    places = torch.tensor(brain) * 4.0
+    expected = torch.zeros(32, 32, 10)
+    smooth = smooth_over_slices(alone[0, 1][..., brain].permute(2, 0, 1), places, 6.0)
+    expected[..., brain] = smooth.permute(1, 2, 0)
+    torch.testing.assert_close(output[0, 1], expected * (volume[0, 0] > 0))
+    assert not torch.equal(output[0, 1], alone[0, 1])
+    assert torch.equal(output[0, [0, 2, 3, 4]], alone[0, [0, 2, 3, 4]])
+    assert not output[..., list(EMPTY)].any()
+
+
+def test_slices_further_apart_than_the_reach_are_not_smoothed():
+    volume, mapper = make_volume(), small_mapper()
+    output = BrainSliceInferer(slice_smoothing=6.0)(with_distance(volume, 12.5), mapper)
+    assert torch.equal(output, BrainSliceInferer()(volume, mapper))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_the_batch_size_does_not_matter_to_smoothed_maps(batch_size):
+    volume, mapper = with_distance(make_volume(), 4.0), small_mapper()
+    expected = BrainSliceInferer(7, slice_smoothing=6.0)(volume, mapper)
+    output = BrainSliceInferer(batch_size, slice_smoothing=6.0)(volume, mapper)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_the_distance_of_the_slices_there_is_no_smoothing():
+    with pytest.raises(InputError, match="affine tells how far slices are apart.* slice_smoothing to 0"):
+        BrainSliceInferer(slice_smoothing=6.0)(make_volume(), small_mapper())
 
 
 def test_bfloat16_is_near_and_given_back_as_float32():

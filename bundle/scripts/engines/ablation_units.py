@@ -85,9 +85,9 @@ def measure(
     """
     load_weights(mapper, weights)
     scored = score_slices(mapper.to(device), test, device, amp=amp)
-    own = score_name(score, alpha, mapper.pooling)
-    scores = {own: scored.scores(score, alpha, mapper.pooling)}
-    scores |= model_scores(scored, alphas, mapper.pooling)
+    read = (score, alpha, mapper.pooling, mapper.slice_smoothing)
+    own = score_name(*read)
+    scores = {own: scored.scores(*read)} | model_scores(scored, alphas, mapper)
     shown = scores if all_scores else {own: scores[own]}
     rows = evaluate_slices(test.facts, shown, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)

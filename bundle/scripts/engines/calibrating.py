@@ -58,7 +58,7 @@ def calibrate_weights(
         )
     scored = score_slices(mapper.to(device), normal, device, batch_size, amp)
     calibration = calibrate(
-        scored.scores(mapper.score, alpha, mapper.pooling),
+        scored.scores(mapper.score, alpha, mapper.pooling, mapper.slice_smoothing),
         normal.facts["level"],
         normal.facts["patient"],
         foreground_values(scored, normal),

@@ -59,10 +59,10 @@ def evaluate(
         results_file: results table to add the rows to.
     """
     scored = score_slices(mapper, test, device, amp=amp)
-    scores = model_scores(scored, alphas, mapper.pooling) | feature_scores(mapper, test, training, device)
+    scores = model_scores(scored, alphas, mapper) | feature_scores(mapper, test, training, device)
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
-    rows = [row | (pixels if row["score"].startswith(mapper.score) else {}) for row in rows]
+    rows = [row | (pixels if _is_of_map(row["score"], mapper) else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
@@ -72,7 +72,7 @@ def evaluate(
     _write(Path(folder), scored, rows)
     plot_detection(
         test.facts,
-        scored.scores(score, alpha, mapper.pooling),
+        scored.scores(score, alpha, mapper.pooling, mapper.slice_smoothing),
         Path(folder) / "detection.png",
         _title(provenance),
     )
@@ -83,23 +83,26 @@ def evaluate(
 
 
 def model_scores(
-    scored: ScoredSlices, alphas: Sequence[float], pooling: str = Pooling.MEAN
+    scored: ScoredSlices, alphas: Sequence[float], mapper: AnomalyMapper
 ) -> dict[str, np.ndarray]:
     """Return every slice score of the model by name: pixel scores at each alpha, and both uncertainties.
 
     Args:
         scored: slices.
         alphas: weights of the squared error.
-        pooling: of the model's own score; lesions are listed with each.
+        mapper: what scored them; its own score is listed smoothed over slices too, where it smooths.
     """
-    wanted = [(Score.SQUARED_ERROR, 1.0, Pooling.MEAN)]
+    pooling, smoothing = Pooling(mapper.pooling), mapper.slice_smoothing
+    wanted: list[tuple[str, float, str]] = [(Score.SQUARED_ERROR, 1.0, Pooling.MEAN)]
     others = [score for score in RECONSTRUCTION_SCORES if score is not Score.SQUARED_ERROR]
     wanted += [(score, alpha, Pooling.MEAN) for score in others for alpha in alphas]
     if scored.has(Score.LESION):
         wanted += [(Score.LESION, 0.0, each) for each in Pooling]
-    if Pooling(pooling) is not Pooling.MEAN:
-        wanted += [(score, 0.0, Pooling(pooling)) for score in RECONSTRUCTION_SCORES]
-    scores = {score_name(*each): scored.scores(*each) for each in wanted}
+    if pooling is not Pooling.MEAN:
+        wanted += [(score, 0.0, pooling) for score in RECONSTRUCTION_SCORES]
+    read = [(*each, 0.0) for each in wanted]
+    read += [(mapper.score, 0.0, pooling, smoothing)] if smoothing else []
+    scores = {score_name(*each): scored.scores(*each) for each in read}
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
 
 
@@ -109,6 +112,12 @@ def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dic
     row = evaluate_pixels(scored.anomaly, masks, _foreground(test), patients, None, bootstrap_samples=samples)
     kept = ("ap_pixel", "aupro", "dice_oracle", "pixel_prevalence")
     return {name: row[name] for name in row if name.startswith(kept)}
+
+
+def _is_of_map(score: str, mapper: AnomalyMapper) -> bool:
+    """Return whether a slice score, by its name in tables, is made of the anomaly map as it is written."""
+    ending = f", {mapper.slice_smoothing:g} mm" if mapper.slice_smoothing else ""
+    return score.startswith(mapper.score) and score.endswith(ending)
 
 
 def _foreground(dataset: SliceDataset) -> np.ndarray:

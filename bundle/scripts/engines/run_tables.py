@@ -50,7 +50,8 @@ class Measured:
     @cached_property
     def scores(self) -> np.ndarray:
         """(N,) slice scores of the figures."""
-        return self.scored.scores(self.run.mapper.score, self.run.alpha, self.run.mapper.pooling)
+        mapper = self.run.mapper
+        return self.scored.scores(mapper.score, self.run.alpha, mapper.pooling, mapper.slice_smoothing)
 
     @cached_property
     def known(self) -> np.ndarray:

@@ -18,10 +18,13 @@ from scripts.data.slices import SliceDataset
 from scripts.engines.trainer import DrawEvaluator
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import Pooling, Score
+from scripts.uncertainty.scores import Pooling, Score, pool, scored_pixels
+from scripts.uncertainty.slice_smoothing import smooth_over_slices
 
 MEASURES = ("elbo", "kl", "epistemic", "aleatoric")
 """Measures of every slice, besides a column ``<pooling>_<score>`` for every score of the network."""
+SMOOTHED = "smoothed_"
+"""Begins the columns of the mapper's own score where it is smoothed over neighbouring slices."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,27 @@ class ScoredSlices:
 
     table: pd.DataFrame
     anomaly: np.ndarray
-    """(N, H, W)"""
+    """(N, H, W), smoothed over neighbouring slices where the mapper says so, also in ``pred``."""
     pred: np.ndarray | None = None
     """(N, 4 + C, H, W), every channel of the mapper; None unless asked for."""
     z: np.ndarray | None = None
     """(N, C, H, W), error in units of the predicted deviation; None unless asked for."""
 
-    def scores(self, score: str, alpha: float, pooling: str = Pooling.MEAN) -> np.ndarray:
-        """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) of each slice, (N,)."""
+    def scores(
+        self, score: str, alpha: float, pooling: str = Pooling.MEAN, slice_smoothing: float = 0.0
+    ) -> np.ndarray:
+        """Return A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) of each slice, (N,).
+
+        Args:
+            score: a :class:`Score`.
+            alpha: weight of the squared error.
+            pooling: a :class:`Pooling`.
+            slice_smoothing: 0 for pixel scores of the slice alone, else that of the mapper, whose own score
+                alone is smoothed over neighbouring slices.
+        """
         error = self.table[f"mean_{Score.SQUARED_ERROR.value}"].to_numpy()
-        pooled = self.table[f"{Pooling(pooling).value}_{Score(score).value}"].to_numpy()
+        column = f"{Pooling(pooling).value}_{Score(score).value}"
+        pooled = self.table[SMOOTHED + column if slice_smoothing else column].to_numpy()
         return alpha * error + (1 - alpha) * pooled
 
     def has(self, score: Score) -> bool:
@@ -59,7 +73,7 @@ def score_slices(
 
     Args:
         mapper: network with its weights.
-        dataset: slices.
+        dataset: slices, each of a scan once.
         device: where the network runs.
         batch_size: slices at once.
         amp: bfloat16 where it is safe.
@@ -91,8 +105,31 @@ def score_slices(
     joined = {name: np.concatenate(parts) for name, parts in collected.items()}
     measures = {name: joined[name] for name in filter(_is_measure, joined)}
     _check_finite(dataset.facts, measures)
-    table = dataset.facts.assign(**measures)
-    return ScoredSlices(table, joined["anomaly"], joined.get(CommonKeys.PRED), joined.get("z"))
+    anomaly, pred = joined["anomaly"], joined.get(CommonKeys.PRED)
+    if mapper.slice_smoothing:
+        anomaly = _smooth(anomaly, dataset, mapper.slice_smoothing)
+        measures |= _pool(anomaly, dataset, mapper.score)
+        if pred is not None:
+            pred[:, 1] = anomaly
+    return ScoredSlices(dataset.facts.assign(**measures), anomaly, pred, joined.get("z"))
+
+
+def _smooth(anomaly: np.ndarray, dataset: SliceDataset, deviation: float) -> np.ndarray:
+    """Return maps (N, H, W) smoothed over the neighbouring slices of each scan, 0 on the background."""
+    facts = dataset.facts
+    places = torch.tensor((facts["slice"] * facts["spacing_mm"]).tolist(), dtype=torch.float64)
+    maps, smooth = torch.from_numpy(anomaly), torch.empty(anomaly.shape)
+    for scan in facts.groupby("case").indices.values():
+        rows = torch.tensor(scan)
+        smooth[rows] = smooth_over_slices(maps[rows], places[rows], deviation)
+    return (smooth * scored_pixels(dataset.images, whole=False)[:, 0]).numpy()
+
+
+def _pool(anomaly: np.ndarray, dataset: SliceDataset, score: str) -> dict[str, np.ndarray]:
+    """Return the columns of a smoothed score, by each pooling."""
+    values, scored = torch.from_numpy(anomaly)[:, None], scored_pixels(dataset.images, whole=False)
+    pooled = {each.value: pool(values, scored, each).double().numpy() for each in Pooling}
+    return {f"{SMOOTHED}{each}_{score}": column for each, column in pooled.items()}
 
 
 def _is_measure(name: str) -> bool:

@@ -43,7 +43,8 @@ class TrainedRun:
     @property
     def score_name(self) -> str:
         """What its slice score is called in tables."""
-        return score_name(self.mapper.score, self.alpha, self.mapper.pooling)
+        mapper = self.mapper
+        return score_name(mapper.score, self.alpha, mapper.pooling, mapper.slice_smoothing)
 
 
 def load_runs(

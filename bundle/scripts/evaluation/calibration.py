@@ -58,6 +58,8 @@ class Calibration:
     """Config value of the pixels that are scored."""
     pooling: str
     """Config value of how pixel scores become a slice's."""
+    slice_smoothing: float
+    """Deviation of the mean of the anomaly over neighbouring slices, mm; 0 without."""
     slice_threshold: float
     """Quantile of the slice scores of normal slices."""
     pixel_threshold: float
@@ -132,6 +134,7 @@ def calibrate(
     noise: str,
     region: str,
     pooling: str,
+    slice_smoothing: float,
     source: str,
     slice_quantile: float = 0.95,
     pixel_quantile: float = 0.99,
@@ -154,6 +157,7 @@ def calibrate(
         noise: config value of the kind of latent draws.
         region: config value of the pixels that are scored.
         pooling: config value of how pixel scores become a slice's.
+        slice_smoothing: deviation of the mean of the anomaly over neighbouring slices, mm.
         source: which data, in words.
         slice_quantile: share of normal slices at or below the slice threshold, in (0, 1).
         pixel_quantile: share of normal foreground pixels at or below the pixel threshold, in (0, 1).
@@ -184,6 +188,7 @@ def calibrate(
         noise=_config_value(noise),
         region=_config_value(region),
         pooling=_config_value(pooling),
+        slice_smoothing=float(slice_smoothing),
         slice_threshold=slice_threshold,
         pixel_threshold=pixels.quantile(pixel_quantile),
         slice_quantile=float(slice_quantile),

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from scripts.report.results import TRIVIAL, Row
 from scripts.report.spread import EMPTY, measured, numbers
 
-SUMMARY_SCORES = ("lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
-"""The first of these that a model has is its score in the summary: lesion, the paper's, the error."""
+SUMMARY_SCORES = ("lesion, peak, 6 mm", "lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
+"""The first of these that a model has is its score in the summary: lesion, with its neighbours or alone, the
+paper's, the error."""
 
 SUMMARY_COLUMNS = (
     "Data",

@@ -65,7 +65,7 @@ def write_scan_page(
         warnings=[*([SYNTHETIC] if synthetic else []), *warnings_of(result)],
         unit=unit,
         variance_unit=of_variance,
-        slice_score=score_name(score, settings["alpha"], settings["pooling"]),
+        slice_score=score_name(score, settings["alpha"], settings["pooling"], settings["slice_smoothing"]),
         viewer=viewer,
         highest=highest,
         chart=chart,

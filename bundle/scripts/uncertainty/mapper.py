@@ -58,6 +58,8 @@ class AnomalyMapper(Backbone):
         score: what the anomaly channel holds, see :class:`Score`.
         region: which pixels are scored, see :class:`ScoreRegion`.
         pooling: how pixels become the score of a slice, see :class:`Pooling`; no channel depends on it.
+        slice_smoothing: deviation of the mean of the anomaly over neighbouring slices, mm; 0 for none. It is
+            taken of all slices of a scan, see :func:`smooth_over_slices`: no channel depends on it here.
         use_epistemic: False leaves epistemic variance out of the total (an ablation).
         use_aleatoric: False leaves aleatoric variance out of the total (an ablation).
         network: arguments of the network.
@@ -74,6 +76,7 @@ class AnomalyMapper(Backbone):
         score: str = Score.UNCERTAINTY_WEIGHTED,
         region: str = ScoreRegion.FOREGROUND,
         pooling: str = Pooling.MEAN,
+        slice_smoothing: float = 0.0,
         use_epistemic: bool = True,
         use_aleatoric: bool = True,
         **network: Any,
@@ -83,7 +86,13 @@ class AnomalyMapper(Backbone):
         self.noise = NoiseKind(noise).value
         self.region = ScoreRegion(region).value
         self.pooling = Pooling(pooling).value
+        self.slice_smoothing = float(slice_smoothing)
         self.scores_whole_image = self.region == ScoreRegion.IMAGE
+        if self.slice_smoothing < 0 or (self.slice_smoothing and self.scores_whole_image):
+            raise InputError(
+                "Expected a slice_smoothing of 0 mm or more, and of 0 where the whole image is scored, "
+                f"got {slice_smoothing} with the score_region {self.region}."
+            )
         if Score(score) not in self.scores:
             known = ", ".join(self.scores)
             raise InputError(f"Expected a score that this network has, one of {known}, got {score}.")
@@ -107,6 +116,7 @@ class AnomalyMapper(Backbone):
             "noise": self.noise,
             "region": self.region,
             "pooling": self.pooling,
+            "slice_smoothing": self.slice_smoothing,
         }
 
     @abstractmethod

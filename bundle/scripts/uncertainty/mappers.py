@@ -28,6 +28,7 @@ def mapper_of(
     score: str = Score.UNCERTAINTY_WEIGHTED,
     region: str = ScoreRegion.FOREGROUND,
     pooling: str = Pooling.MEAN,
+    slice_smoothing: float = 0.0,
     use_epistemic: bool = True,
     use_aleatoric: bool = True,
 ) -> AnomalyMapper:
@@ -37,7 +38,7 @@ def mapper_of(
     """
     kind = mapper_class(network.arguments)
     used = {"use_epistemic": use_epistemic, "use_aleatoric": use_aleatoric}
-    mapper = kind(samples, seed, noise, score, region, pooling, **used, **network.arguments)
+    mapper = kind(samples, seed, noise, score, region, pooling, slice_smoothing, **used, **network.arguments)
     for name, layer in network.named_children():
         setattr(mapper, name, layer)
     return mapper

@@ -65,8 +65,14 @@ def variance_unit(score: str) -> str:
     return "probability²" if Score(score) is Score.LESION else "normalised intensity²"
 
 
-def score_name(score: str, alpha: float, pooling: str = Pooling.MEAN) -> str:
-    """Return what tables call a slice score: pixel score, pooling unless the mean, weight of the error."""
+def score_name(score: str, alpha: float, pooling: str = Pooling.MEAN, slice_smoothing: float = 0.0) -> str:
+    """Return what tables call a slice score: pixel score, pooling unless the mean, weight of the error.
+
+    >>> score_name("lesion", 0.0, "peak", 6.0)
+    'lesion, peak, 6 mm'
+    """
+    if slice_smoothing and alpha < 1:  # the squared error is of the slice alone
+        return f"{score_name(score, alpha, pooling)}, {slice_smoothing:g} mm"
     name, is_mean = Score(score).value, Pooling(pooling) is Pooling.MEAN
     if is_mean and name == Score.SQUARED_ERROR:
         return name

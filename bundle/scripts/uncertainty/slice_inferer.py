@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ResourceError
 from scripts.threads import one_core_threads
+from scripts.uncertainty.maps import CHANNEL, MapName
+from scripts.uncertainty.slice_smoothing import smooth_over_slices
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +31,12 @@ class BrainSliceInferer(Inferer):
     Args:
         batch_size: slices at once, over all threads.
         amp: bfloat16 where it is safe.
+        slice_smoothing: deviation of the mean of the anomaly over neighbouring slices, mm; 0 for none.
     """
 
-    def __init__(self, batch_size: int = 8, amp: bool = False) -> None:
+    def __init__(self, batch_size: int = 8, amp: bool = False, slice_smoothing: float = 0.0) -> None:
         self.batch_size, self.amp = int(batch_size), bool(amp)
+        self.slice_smoothing = float(slice_smoothing)
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -39,7 +44,7 @@ class BrainSliceInferer(Inferer):
         """Return the network's output volume (1, M, X, Y, Z) for ``inputs`` (1, C, X, Y, Z), float32.
 
         Raises:
-            InputError: no slice shows enough brain.
+            InputError: no slice shows enough brain, or the distance of slices to smooth over is unknown.
             ResourceError: the CPU has no memory for a single slice.
         """
         if inputs.ndim != 5 or inputs.shape[0] != 1:
@@ -49,6 +54,28 @@ class BrainSliceInferer(Inferer):
         if len(indices) == 0:
             raise InputError("Expected slices with brain on at least 10 % of the field of view, found none.")
 
+        output = self._run_in_memory(volume, indices, network, *args, **kwargs)
+        if self.slice_smoothing:
+            self._smooth(output[0, CHANNEL[MapName.ANOMALY]], volume, indices, _slice_distance(inputs))
+        return output
+
+    def _smooth(
+        self, anomaly: torch.Tensor, volume: torch.Tensor, indices: torch.Tensor, distance: float
+    ) -> None:
+        """Smooth the slices ``indices`` of ``anomaly`` (X, Y, Z) in place; the background stays 0."""
+        places = indices.double() * distance
+        smooth = smooth_over_slices(anomaly[..., indices].permute(2, 0, 1), places, self.slice_smoothing)
+        inside = (volume[..., indices] > 0).any(dim=0).to(smooth.device)
+        anomaly[..., indices] = smooth.permute(1, 2, 0) * inside
+
+    def _run_in_memory(
+        self,
+        volume: torch.Tensor,
+        indices: torch.Tensor,
+        network: Callable[..., torch.Tensor],
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
         home, batch = volume.device, self.batch_size
         try:
             while True:
@@ -86,6 +113,16 @@ class BrainSliceInferer(Inferer):
             output[0, ..., part] = values.permute(1, 2, 3, 0)
         assert output is not None
         return output
+
+
+def _slice_distance(inputs: torch.Tensor) -> float:
+    """Return how far the slices of a volume (1, C, X, Y, Z) are apart, mm."""
+    if not isinstance(inputs, MetaTensor):
+        raise InputError(
+            "Expected a MetaTensor, whose affine tells how far slices are apart, got a plain tensor; "
+            "give one, or set slice_smoothing to 0."
+        )
+    return float(torch.linalg.norm(inputs.affine.double().reshape(-1, 4, 4)[0, :3, 2]))
 
 
 def _smaller(
