@@ -94,7 +94,7 @@ def test_figures_are_those_of_the_metrics_on_the_slices_of_the_report(reported: 
     content = tables(reported)
     slices = pd.DataFrame(content["slices"])
     known = slices[slices["label"] != -1]
-    (row,) = (row for row in content["detection"] if row["score"] == "lesion, peak")
+    (row,) = (row for row in content["detection"] if row["score"] == "lesion, peak, 6 mm")
     assert row["auroc_matched"] == pytest.approx(
         matched_auroc(known["score"], known["label"], known["level"])
     )
@@ -110,7 +110,7 @@ def test_figures_are_those_of_the_evaluation(reported: Path, evaluated: tuple[Pa
         for metric in ("auroc_balanced", "ap_balanced", "auroc_matched", "auroc_matched_low"):
             assert row[metric] == pytest.approx(rows[row["score"]][metric])
     pixel = next(row for row in tables(reported)["pixels"] if row["map"].startswith("anomaly"))
-    assert pixel["ap_pixel"] == pytest.approx(rows["lesion, peak"]["ap_pixel"])
+    assert pixel["ap_pixel"] == pytest.approx(rows["lesion, peak, 6 mm"]["ap_pixel"])
 
 
 def test_a_run_that_saw_the_test_patients_is_refused_in_one_sentence(

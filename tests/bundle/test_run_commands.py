@@ -51,7 +51,7 @@ def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     assert "position  (no model)" in ended.out
     rows = json.loads((folder / "metrics.json").read_text())
     assert {row["configuration"] for row in rows} == {"tiny", "trivial", "pca"}
-    model = next(row for row in rows if row["score"] == "lesion, peak")
+    model = next(row for row in rows if row["score"] == "lesion, peak, 6 mm")
     assert 0 <= model["auroc_balanced"] <= 1
     assert model["epochs"] == 1
     assert len(pd.read_csv(folder / "metrics.csv")) == len(rows)
