@@ -66,6 +66,16 @@ def test_a_line_has_every_class_and_the_mean_over_them_with_the_spread_of_the_se
     assert (line["Seconds"], line["Milliseconds"], line["Parameters"]) == ("60", "0.50", "1,000")
 
 
+def test_costs_are_medians(read):
+    times = zip((60.0, 58.0, 4000.0), (0.5, 108.0, 0.4), strict=True)
+    rows = [
+        make_row(held_out, 0.9, seconds=seconds, inference_milliseconds=milliseconds)
+        for held_out, (seconds, milliseconds) in enumerate(times)
+    ]
+    (line,) = lines_of(summary_table(read(rows)))
+    assert (line["Seconds"], line["Milliseconds"]) == ("60", "0.50")
+
+
 def test_a_mean_waits_for_all_classes(read):
     rows = [
         make_row(0, 0.8),

@@ -30,7 +30,7 @@ classes. A single model's figures are means over its seeds, ± is the standard d
 `chosen` takes for each class the configuration and score that were best when another class stood in for it:
 the only row that is also free of choosing by the anomalies; the best CL-VAE of the sentences is the best
 by these very figures. Seconds are of training, an ensemble's members
-together; milliseconds are of scoring one image."""
+together; milliseconds are of scoring one image; both are medians."""
 
 Lines = dict[tuple[str, ...], list[Row]]
 
@@ -195,4 +195,5 @@ def _mean(line: Sequence[Row]) -> str:
 
 def _cost(line: Sequence[Row], column: str, pattern: str) -> str:
     values = [float(row[column]) for row in line if row[column]]
-    return pattern.format(statistics.fmean(values)) if values else EMPTY
+    # A machine that was held, or busy with something else, makes single values of any size.
+    return pattern.format(statistics.median(values)) if values else EMPTY
