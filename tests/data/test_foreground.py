@@ -122,36 +122,35 @@ def test_the_middle_of_the_volume_stands_in_for_a_head():
     assert head_centre(np.zeros((40, 50, 8)), 0.5) == (19.5, 24.5)
 
 
+def make_stack(slices: int, *sections: tuple[slice, int]) -> np.ndarray:
+    """Return 30 x 30 x ``slices`` voxels of 0 with squares of 1: in which slices, and their sides."""
+    volume = np.zeros((30, 30, slices))
+    for levels, side in sections:
+        volume[5 : 5 + side, 5 : 5 + side, levels] = 1
+    return volume
+
+
 @pytest.mark.parametrize(("step", "first"), [(1.0, 105), (2.5, 150), (5.0, 165), (100.0, 179)])
 def test_the_upper_head_is_75_mm_below_its_highest_slice(step, first):
-    volume = np.zeros((30, 30, 200))
-    volume[5:25, 5:25, 20:180] = 1
-    assert upper_head(volume, (3, 3, step)) == slice(first, 180)
+    assert upper_head(make_stack(200, (slice(20, 180), 20)), (3, 3, step)) == slice(first, 180)
 
 
 def test_a_scan_of_less_than_the_upper_head_is_one():
-    volume = np.zeros((30, 30, 12))
-    volume[5:25, 5:25, 2:11] = 1
-    assert upper_head(volume, (3, 3, 5)) == slice(0, 11)
+    assert upper_head(make_stack(12, (slice(2, 11), 20)), (3, 3, 5)) == slice(0, 11)
 
 
 def test_what_is_smaller_than_a_head_is_no_top_of_one():
-    volume = np.zeros((30, 30, 60))
-    volume[5:25, 5:25, :40] = 1
-    volume[10:26, 10:26, 50] = 1
+    volume = make_stack(60, (slice(0, 40), 20), (slice(50, 51), 16))
     assert upper_head(volume, (3, 3, 5)) == slice(25, 40)
     assert upper_head(volume, (3.2, 3.2, 5)) == slice(36, 51)
 
 
 def test_where_no_section_is_that_of_a_head_all_slices_are_the_upper_head():
-    volume = np.zeros((30, 30, 60))
-    volume[5:21, 5:21, 30:40] = 1
-    assert upper_head(volume, (3, 3, 5)) == slice(0, 60)
+    assert upper_head(make_stack(60, (slice(30, 40), 16)), (3, 3, 5)) == slice(0, 60)
 
 
 def test_a_bright_face_does_not_change_what_the_upper_head_is():
-    volume = np.zeros((30, 30, 60))
-    volume[5:25, 5:25, 2:50] = 10
+    volume = 10 * make_stack(60, (slice(2, 50), 20))
     volume[5:25, 5:25, 50] = 1  # above the threshold only without the face
     face = volume.copy()
     face[10:25, 10:25, 2:20] = 100

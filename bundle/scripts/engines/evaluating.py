@@ -62,7 +62,8 @@ def evaluate(
     scores = model_scores(scored, alphas, mapper) | feature_scores(mapper, test, training, device)
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
-    rows = [row | (pixels if _is_of_map(row["score"], mapper) else {}) for row in rows]
+    of_map = _map_scores(mapper, alphas)
+    rows = [row | (pixels if row["score"] in of_map else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
@@ -114,10 +115,13 @@ def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dic
     return {name: row[name] for name in row if name.startswith(kept)}
 
 
-def _is_of_map(score: str, mapper: AnomalyMapper) -> bool:
-    """Return whether a slice score, by its name in tables, is made of the anomaly map as it is written."""
-    ending = f", {mapper.slice_smoothing:g} mm" if mapper.slice_smoothing else ""
-    return score.startswith(mapper.score) and score.endswith(ending)
+def _map_scores(mapper: AnomalyMapper, alphas: Sequence[float]) -> set[str]:
+    """Return the names of the slice scores that are made of the anomaly map as it is written."""
+    return {
+        score_name(mapper.score, alpha, pooling, mapper.slice_smoothing)
+        for alpha in alphas
+        for pooling in Pooling
+    }
 
 
 def _foreground(dataset: SliceDataset) -> np.ndarray:
