@@ -146,16 +146,15 @@ def test_seeds_and_splits_are_counted_apart(tmp_path):
 
 def test_the_summary_has_one_score_of_a_model_and_the_best_baselines(tmp_path):
     rows = [make_row(score=score) for score in ("nll", "squared_error", "uncertainty_weighted, alpha 0.5")]
-    rows += [
-        make_row(configuration="lesion_unet", score=score) for score in ("squared_error", "lesion, peak")
-    ]
+    scores = ("squared_error", "lesion, peak", "lesion, peak, 4 mm")
+    rows += [make_row(configuration="lesion_unet", score=score) for score in scores]
     rows.append(make_baseline_row("position", 0.7, auroc_balanced=0.6))
     rows.append(make_baseline_row("brain_area", 0.6, auroc_balanced=0.9))
     rows.append(make_baseline_row("asymmetry", 0.5, auroc_balanced=0.5))
     append_rows(tmp_path / "rows.csv", rows)
     lines = read_table(summary_table(read_rows(tmp_path / "rows.csv")))
     assert [(line["Model"], line["Score"]) for line in lines] == [
-        ("lesion_unet", "lesion, peak"),
+        ("lesion_unet", "lesion, peak, 4 mm"),
         ("vae", "uncertainty_weighted, alpha 0.5"),
         ("trivial", "brain_area"),
         ("trivial", "position"),

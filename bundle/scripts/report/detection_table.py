@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from scripts.report.results import TRIVIAL, Row
 from scripts.report.spread import EMPTY, measured, numbers
 
-SUMMARY_SCORES = ("lesion, peak, 6 mm", "lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
-"""The first of these that a model has is its score in the summary: lesion, with its neighbours or alone, the
-paper's, the error."""
+SUMMARY_SCORES = ("lesion, peak, * mm", "lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
+"""The first of these patterns that a score of a model fits names its score in the summary: lesion, with its
+neighbours or alone, the paper's, the error."""
 
 SUMMARY_COLUMNS = (
     "Data",
@@ -73,7 +74,7 @@ def _headline(model: Sequence[Row]) -> list[Row]:
     if model[0]["configuration"] == TRIVIAL:
         chosen = {_best(model, scores, metric)[0] for metric in ("auroc_matched", "auroc_balanced")}
     else:
-        chosen = set([score for score in SUMMARY_SCORES if score in scores][:1])
+        chosen = set([score for pattern in SUMMARY_SCORES for score in fnmatch.filter(scores, pattern)][:1])
     return [row for row in model if row["score"] in chosen]
 
 
