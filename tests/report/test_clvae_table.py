@@ -13,6 +13,8 @@ from scripts.report.clvae_table import (
 )
 from scripts.report.results import append_rows, read_rows
 
+ENSEMBLES = {1: "", 2: "classes, geometric", 5: "classes, geometric"}
+
 
 def make_row(held_out, value, **values):
     row = {
@@ -114,6 +116,14 @@ def test_ensembles_are_shown_by_one_way_to_merge(read):
     ]
     shown = {line["Configuration"]: line["Merge"] for line in lines_of(summary_table(read(rows)))}
     assert shown == {"published": "scores, arithmetic", "wide": "classes, geometric"}
+
+
+def test_of_ensembles_the_summary_has_the_largest_and_latent_sizes_are_left_to_the_figure(read):
+    rows = [make_row(0, 0.8, members=members, merge=merge) for members, merge in ENSEMBLES.items()]
+    rows += [make_row(0, 0.7, configuration="latent_2"), make_row(0, 0.7, configuration="learned")]
+    shown = [(line["Configuration"], line["Members"]) for line in lines_of(summary_table(read(rows)))]
+    assert sorted(shown) == [("learned", "1"), ("wide", "1"), ("wide", "5")]
+    assert len(lines_of(full_table(read(rows)))) == 5
 
 
 def test_the_choice_for_a_class_is_best_on_those_that_stand_in_for_it(read):

@@ -22,6 +22,7 @@ from scripts.errors import InputError
 from scripts.io.atomic import atomic_path
 from scripts.latent.evidence import Evidence
 from scripts.networks.clvae import CLVAE
+from scripts.report.clvae_results import LATENT_SIZE
 
 Array = NDArray[np.float64]
 
@@ -48,9 +49,9 @@ def latent_size_entries(
 ) -> dict[str, Entry]:
     """Return entries that differ in the latent dimension alone: ``clvae_latent_<size>``."""
     return {
-        f"clvae_latent_{size}": Entry(
+        f"clvae_{LATENT_SIZE}{size}": Entry(
             "clvae",
-            f"latent_{size}",
+            f"{LATENT_SIZE}{size}",
             functools.partial(detector, network=functools.partial(network, latent_size=size)),
         )
         for size in sizes

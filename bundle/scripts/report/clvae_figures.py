@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from scripts.errors import BundleError
 from scripts.io.atomic import atomic_path
 from scripts.latent.member import Member
-from scripts.report.clvae_results import KEY
+from scripts.report.clvae_results import KEY, LATENT_SIZE
 from scripts.report.results import Row, read_rows
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def plot_ensemble_sizes(rows: Sequence[Row], path: str | Path, score: str, merge
 
 
 def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path:
-    """Draw mean AUROC of single members against the latent dimension: configurations ``latent_<d>``.
+    """Draw mean AUROC of single members against the latent dimension, see :data:`LATENT_SIZE`.
 
     Args:
         rows: of the results file.
@@ -54,9 +54,11 @@ def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path
     chosen = [
         row
         for row in rows
-        if row["configuration"].startswith("latent_") and row["members"] == "1" and row["score"] == score
+        if row["configuration"].startswith(LATENT_SIZE) and row["members"] == "1" and row["score"] == score
     ]
-    lines = _curves(chosen, lambda row: int(row["configuration"].split("_")[1]), lambda row: row["dataset"])
+    lines = _curves(
+        chosen, lambda row: int(row["configuration"].removeprefix(LATENT_SIZE)), lambda row: row["dataset"]
+    )
     return _plot_curves(lines, path, "latent dimension", score)
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from scripts.report.choosing import STAND_IN, Choice, choose
+from scripts.report.clvae_results import LATENT_SIZE
 from scripts.report.clvae_verdicts import Mean, verdicts
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
@@ -32,13 +33,16 @@ the only row that is also free of choosing by the anomalies; the best CL-VAE of 
 by these very figures. Seconds are of training, an ensemble's members
 together; milliseconds are of scoring one image; both are medians."""
 
+Line = tuple[tuple[str, ...], list[Row]]
+"""Data, protocol, model, configuration, members, score and merge, and the rows of all classes and seeds."""
+
 Lines = dict[tuple[str, ...], list[Row]]
 
 
 def summary_table(rows: Sequence[Row]) -> str:
     """Return one line for each model by its own score, best mean first, and what they say in words."""
     held_out = [row for row in rows if row["held_out"]]
-    lines = [line for line in _lines(held_out).items() if _in_summary(line[0])]
+    lines = _without_small_ensembles([line for line in _lines(held_out).items() if _in_summary(line[0])])
     lines += _chosen_lines(rows, held_out)
     words = verdicts(_complete_means(lines))
     return "\n\n".join(
@@ -91,6 +95,8 @@ def _lines(rows: Iterable[Row]) -> Lines:
 
 def _in_summary(key: tuple[str, ...]) -> bool:
     _, _, model, configuration, members, score, merge = key
+    if configuration.startswith(LATENT_SIZE):
+        return False
     if model not in ("clvae", "vae"):
         return True
     wanted = SUMMARY_SCORES.get((model, configuration), "combined")
@@ -98,7 +104,15 @@ def _in_summary(key: tuple[str, ...]) -> bool:
     return score == wanted and (merge in merges or members == "1")
 
 
-def _chosen_lines(rows: Sequence[Row], held_out: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
+def _without_small_ensembles(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines of single members and of the largest ensemble of each model."""
+    largest: dict[tuple[str, ...], int] = {}
+    for key, _ in lines:
+        largest[key[:4]] = max(largest.get(key[:4], 0), int(key[4]))
+    return [line for line in lines if int(line[0][4]) in (1, largest[line[0][:4]])]
+
+
+def _chosen_lines(rows: Sequence[Row], held_out: Sequence[Row]) -> list[Line]:
     """Return the lines of the chosen configurations: single members, and ensembles of each size."""
     lines: Lines = {}
     for dataset, label in _problems(held_out):
@@ -123,7 +137,7 @@ def _problems(held_out: Iterable[Row]) -> list[tuple[str, str]]:
     return sorted({(row["dataset"], row["held_out"]) for row in held_out})
 
 
-def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_costs: bool) -> str:
+def _held_out_table(lines: Sequence[Line], with_costs: bool) -> str:
     if not lines:
         return "No class has been held out yet."
     labels = _labels(lines)
@@ -150,7 +164,7 @@ def _held_out_table(lines: Sequence[tuple[tuple[str, ...], list[Row]]], with_cos
     return markdown_table([*header, *costs], body)
 
 
-def _complete_means(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> dict[tuple[str, str], list[Mean]]:
+def _complete_means(lines: Sequence[Line]) -> dict[tuple[str, str], list[Mean]]:
     """Return the means of the lines that have every class, by data set and protocol."""
     labels = _labels(lines)
     means: dict[tuple[str, str], list[Mean]] = {}
@@ -161,7 +175,7 @@ def _complete_means(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> dict[
     return means
 
 
-def _labels(lines: Sequence[tuple[tuple[str, ...], list[Row]]]) -> list[str]:
+def _labels(lines: Sequence[Line]) -> list[str]:
     """Return the classes that have been held out anywhere: what a line is complete with."""
     return sorted({row["held_out"] for _, line in lines for row in line}, key=int)
 
