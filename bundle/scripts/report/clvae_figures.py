@@ -29,27 +29,39 @@ MOST_POINTS = 3000
 """Images drawn of each kind; more only cover each other."""
 
 
-def plot_ensemble_sizes(rows: Sequence[Row], path: str | Path, score: str, merge: str) -> Path:
-    """Draw mean AUROC over the held-out classes against the number of members, a line per configuration.
+def plot_ensemble_sizes(rows: Sequence[Row], path: str | Path, score: str, merge: str) -> Path | None:
+    """Draw mean AUROC against the number of members, a line per data set and configuration of the CL-VAE.
 
     Args:
         rows: of the results file.
         path: PNG to write.
         score: score of the lines.
         merge: how members are merged.
+
+    Returns:
+        ``path``; None, and no file, where nothing has been run with several sizes.
     """
-    chosen = [row for row in rows if row["score"] == score and row["merge"] in ("", merge)]
-    lines = _curves(chosen, lambda row: int(row["members"]), lambda row: row["configuration"])
+    chosen = [
+        row
+        for row in rows
+        if row["model"] == "clvae" and row["score"] == score and row["merge"] in ("", merge)
+    ]
+    lines = _curves(
+        chosen, lambda row: int(row["members"]), lambda row: f"{row['dataset']}, {row['configuration']}"
+    )
     return _plot_curves(lines, path, "members of the ensemble", f"{score}, merged by {merge}")
 
 
-def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path:
-    """Draw mean AUROC of single members against the latent dimension, see :data:`LATENT_SIZE`.
+def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path | None:
+    """Draw mean AUROC of single members against the latent dimension, a line per data set.
 
     Args:
-        rows: of the results file.
+        rows: of the results file, see :data:`LATENT_SIZE`.
         path: PNG to write.
-        score: score of the line.
+        score: score of the lines.
+
+    Returns:
+        As :func:`plot_ensemble_sizes`.
     """
     chosen = [
         row
@@ -125,7 +137,7 @@ def _curves(
         if row["held_out"]:
             at = grouped.setdefault(name(row), {}).setdefault(place(row), {})
             at.setdefault(row["held_out"], []).append(float(row["auroc"]))
-    return {
+    lines = {
         line: {
             x: statistics.fmean(statistics.fmean(values) for values in classes.values())
             for x, classes in sorted(points.items())
@@ -133,16 +145,21 @@ def _curves(
         }
         for line, points in sorted(grouped.items())
     }
+    return {line: points for line, points in lines.items() if len(points) > 1}
 
 
-def _plot_curves(lines: Mapping[str, dict[int, float]], path: str | Path, axis: str, title: str) -> Path:
+def _plot_curves(
+    lines: Mapping[str, dict[int, float]], path: str | Path, axis: str, title: str
+) -> Path | None:
+    if not lines:
+        return None
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for marker, colour, (name, points) in zip(MARKERS, _shades(len(MARKERS)), lines.items(), strict=False):
+    for marker, colour, (name, points) in zip(MARKERS, _shades(len(lines)), lines.items(), strict=False):
         axes.plot([*points], [*points.values()], marker=marker, color=colour, label=name)
     axes.set(xlabel=axis, ylabel="mean AUROC over the held-out classes", title=title)
-    if lines:
-        axes.legend(frameon=False)
+    axes.set_xticks(sorted({x for points in lines.values() for x in points}))
+    axes.legend(frameon=False)
     return _save(figure, path)
 
 
@@ -156,10 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figures of a results file; return the exit code, 0 or that of the error."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.report.clvae_figures",
-        description="Draw mean AUROC against ensemble size and against latent dimension, for each data set.",
+        description="Draw mean AUROC against ensemble size and against latent dimension.",
     )
     parser.add_argument("results", type=Path, metavar="CSV", help="results file of the benchmark")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets <dataset>_*.png")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="gets clvae_*_sizes.png")
     parser.add_argument("--score", default="combined", help="(default: %(default)s)")
     parser.add_argument("--merge", default="classes, geometric", help="(default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -168,11 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    for dataset in sorted({row["dataset"] for row in rows}):
-        chosen = [row for row in rows if row["dataset"] == dataset]
-        place = options.folder / f"{dataset}_ensemble_sizes.png"
-        print(plot_ensemble_sizes(chosen, place, options.score, options.merge))
-        print(plot_latent_sizes(chosen, options.folder / f"{dataset}_latent_sizes.png", options.score))
+    place, score = options.folder, options.score
+    for kind, path in (
+        ("ensemble", plot_ensemble_sizes(rows, place / "clvae_ensemble_sizes.png", score, options.merge)),
+        ("latent", plot_latent_sizes(rows, place / "clvae_latent_sizes.png", score)),
+    ):
+        print(path or f"No {kind} sizes to draw: nothing has been run with several.")
     return 0
 
 
