@@ -22,7 +22,7 @@ from scripts.errors import InputError
 from scripts.io.atomic import atomic_path
 from scripts.latent.evidence import Evidence
 from scripts.networks.clvae import CLVAE
-from scripts.report.clvae_results import LATENT_SIZE
+from scripts.report.clvae_results import LATENT_PREFIX
 
 Array = NDArray[np.float64]
 
@@ -49,9 +49,9 @@ def latent_size_entries(
 ) -> dict[str, Entry]:
     """Return entries that differ in the latent dimension alone: ``clvae_latent_<size>``."""
     return {
-        f"clvae_{LATENT_SIZE}{size}": Entry(
+        f"clvae_{LATENT_PREFIX}{size}": Entry(
             "clvae",
-            f"{LATENT_SIZE}{size}",
+            f"{LATENT_PREFIX}{size}",
             functools.partial(detector, network=functools.partial(network, latent_size=size)),
         )
         for size in sizes

@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from scripts.errors import BundleError
 from scripts.io.atomic import atomic_path
 from scripts.latent.member import Member
-from scripts.report.clvae_results import KEY, LATENT_SIZE
+from scripts.report.clvae_results import KEY, LATENT_PREFIX
 from scripts.report.results import Row, read_rows
 
 Array = NDArray[np.float64]
@@ -56,7 +56,7 @@ def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path
     """Draw mean AUROC of single members against the latent dimension, a line per data set.
 
     Args:
-        rows: of the results file, see :data:`LATENT_SIZE`.
+        rows: of the results file, see :data:`LATENT_PREFIX`.
         path: PNG to write.
         score: score of the lines.
 
@@ -66,10 +66,10 @@ def plot_latent_sizes(rows: Sequence[Row], path: str | Path, score: str) -> Path
     chosen = [
         row
         for row in rows
-        if row["configuration"].startswith(LATENT_SIZE) and row["members"] == "1" and row["score"] == score
+        if row["configuration"].startswith(LATENT_PREFIX) and row["members"] == "1" and row["score"] == score
     ]
     lines = _curves(
-        chosen, lambda row: int(row["configuration"].removeprefix(LATENT_SIZE)), lambda row: row["dataset"]
+        chosen, lambda row: int(row["configuration"].removeprefix(LATENT_PREFIX)), lambda row: row["dataset"]
     )
     return _plot_curves(lines, path, "latent dimension", score)
 

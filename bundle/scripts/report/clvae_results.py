@@ -32,5 +32,5 @@ COLUMNS = (
 """Columns of the file, in its order. ``seconds`` of training and ``parameters`` are an ensemble's sums,
 ``inference_milliseconds`` an image's through all its members, ``epochs`` their mean."""
 
-LATENT_SIZE = "latent_"
+LATENT_PREFIX = "latent_"
 """Begins the configurations that differ in the latent dimension alone, which is its end."""

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from scripts.report.choosing import STAND_IN, Choice, choose
-from scripts.report.clvae_results import LATENT_SIZE
+from scripts.report.clvae_results import LATENT_PREFIX
 from scripts.report.clvae_verdicts import Mean, verdicts
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
@@ -95,7 +95,7 @@ def _lines(rows: Iterable[Row]) -> Lines:
 
 def _in_summary(key: tuple[str, ...]) -> bool:
     _, _, model, configuration, members, score, merge = key
-    if configuration.startswith(LATENT_SIZE):
+    if configuration.startswith(LATENT_PREFIX):
         return False
     if model not in ("clvae", "vae"):
         return True
