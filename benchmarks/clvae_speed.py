@@ -18,9 +18,9 @@ from tqdm import tqdm
 from benchmarks.plain_clvae import PlainCLVAE
 from scripts.data.image_batches import ImageBatches
 from scripts.engines.member_training import MemberTrainer, TrainingSettings
-from scripts.engines.precision import has_fast_bfloat16
 from scripts.networks.clvae import CLVAE, PUBLISHED_STACKS
 from scripts.networks.sphere import sphere_points
+from scripts.precision import has_fast_bfloat16
 from scripts.threads import one_core_threads
 
 BATCH_SIZE, LEARNING_RATE = 128, 1e-3

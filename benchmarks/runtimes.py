@@ -22,9 +22,9 @@ from benchmarks.heads import normalised_slices
 from benchmarks.machine import describe_machine
 from benchmarks.speed import MAPS, Variant, relative_errors
 from scripts import BUNDLE_ROOT
-from scripts.engines.precision import has_fast_bfloat16
 from scripts.io.exports import Runtime, open_export
 from scripts.io.weights import load_weights
+from scripts.precision import has_fast_bfloat16
 
 EAGER = "eager"
 

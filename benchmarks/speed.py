@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from benchmarks.heads import normalised_slices
 from benchmarks.plain_paper import PlainPaper
-from scripts.engines.precision import has_fast_bfloat16
+from scripts.precision import has_fast_bfloat16
 from scripts.uncertainty.lesion_mapper import LesionMapper
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
 from scripts.uncertainty.slice_inferer import BrainSliceInferer

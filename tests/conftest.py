@@ -15,3 +15,9 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "cohort"
     generate_cohort(folder, subjects=8, modalities=["t1ce"], resolution_mm=4, slice_mm=8, progress=False)
     return folder
+
+
+@pytest.fixture
+def fast_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let mixed precision be bfloat16 on a processor that has to emulate it too."""
+    monkeypatch.setattr("scripts.precision.has_fast_bfloat16", lambda device: True)

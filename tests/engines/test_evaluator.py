@@ -123,6 +123,7 @@ def test_a_slice_without_foreground_gives_zeros_not_nan(case) -> None:
     assert float(output["epistemic"].abs().max()) == 0
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_mixed_precision_agrees_to_two_digits(case) -> None:
     mapper, images, output = case
     evaluator = toy_evaluator(mapper, toy_slices(images), amp=True)

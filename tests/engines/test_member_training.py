@@ -78,6 +78,7 @@ def test_a_loss_that_is_not_finite_ends_the_training():
         train(learning_rate=1e20)
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_mixed_precision_trains_alike():
     exact, mixed = train(epochs=6).history, train(epochs=6, amp=True).history
     assert mixed[-1]["validation_loss"] == pytest.approx(exact[-1]["validation_loss"], rel=0.05)

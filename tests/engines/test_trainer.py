@@ -97,6 +97,7 @@ def test_gradient_that_is_not_finite_stops_before_it_reaches_the_weights() -> No
     assert all(torch.equal(one, before[name]) for name, one in run.network.named_parameters())
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_mixed_precision_trains_alike_on_the_cpu() -> None:
     full = losses_of(toy_run(epochs=10, learning_rate=3e-3, interval=10))
     kinds = set()

@@ -99,6 +99,7 @@ def test_a_run_stopped_in_an_epoch_ends_as_if_it_had_not_been(tmp_path, whole, i
         assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_mixed_precision_and_dropout_continue_exactly_too(tmp_path) -> None:
     def start(name: str) -> ToyRun:
         return run_with_state(

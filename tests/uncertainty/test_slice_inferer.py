@@ -190,6 +190,7 @@ def test_without_the_distance_of_the_slices_there_is_no_smoothing():
         BrainSliceInferer(slice_smoothing=6.0)(make_volume(), small_mapper())
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_bfloat16_is_near_and_given_back_as_float32():
     volume, mapper = make_volume(), small_mapper()
     expected = BrainSliceInferer()(volume, mapper)

@@ -19,6 +19,7 @@ from scripts.data.image_batches import Batch, ImageBatches
 from scripts.errors import ModelError
 from scripts.networks.clvae import CLVAE
 from scripts.objectives.class_conditional import ClassConditionalLoss
+from scripts.precision import autocast
 from scripts.threads import one_core_threads
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -131,7 +132,7 @@ class MemberTrainer:
 
     def _loss(self, image: torch.Tensor, labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return the loss (B,) of images for one latent draw of each."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.amp):
+        with autocast(self.device, self.settings.amp):
             output = self.network(image, noise)
         return self.loss_function(self.network, output, image, labels)
 

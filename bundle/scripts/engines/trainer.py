@@ -15,6 +15,7 @@ from scripts.errors import ModelError
 from scripts.networks.backbone import Backbone
 from scripts.objectives.elbo import foreground, gaussian_log_likelihood, kl_to_standard_normal
 from scripts.objectives.terms import TermsLoss
+from scripts.precision import autocast
 from scripts.uncertainty.decomposition import decompose
 from scripts.uncertainty.mapper import AnomalyMapper, Draws
 from scripts.uncertainty.scores import (
@@ -28,11 +29,6 @@ from scripts.uncertainty.scores import (
     pool,
     scored_pixels,
 )
-
-
-def _autocast(engine: SupervisedTrainer | SupervisedEvaluator, enabled: bool) -> torch.autocast:
-    # bfloat16 keeps float32's range: no loss scaling, the same on CPU and GPU.
-    return torch.autocast(engine.state.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def _unwrapped(network: torch.nn.Module) -> Backbone:
@@ -79,7 +75,7 @@ class DrawTrainer(SupervisedTrainer):
         noise = torch.randn(image.shape[0], _unwrapped(network).latent_size).to(image.device)
         network.train()
         engine.optimizer.zero_grad(set_to_none=True)
-        with _autocast(engine, self.mixed_precision):
+        with autocast(engine.state.device, self.mixed_precision):
             output = engine.inferer(batch.get(CORRUPTED, image), network, noise)
         engine.state.output = {CommonKeys.IMAGE: image}
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
@@ -115,7 +111,7 @@ class DrawEvaluator(SupervisedEvaluator):
         mapper.eval()
         # Not inference_mode: its tensors may not reach metrics that other code differentiates.
         with torch.no_grad():
-            with _autocast(engine, self.amp):
+            with autocast(engine.state.device, self.amp):
                 draws = Draws(*(part.float() for part in mapper.draw(image)))
             pred = mapper.to_maps(image, draws)
             scored = scored_pixels(image, mapper.scores_whole_image)

@@ -12,6 +12,7 @@ from monai.inferers import Inferer
 
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ResourceError
+from scripts.precision import autocast
 from scripts.threads import one_core_threads
 from scripts.uncertainty.maps import CHANNEL, MapName
 from scripts.uncertainty.slice_smoothing import smooth_over_slices
@@ -101,7 +102,7 @@ class BrainSliceInferer(Inferer):
             # Not channels-last: group norm on it loses two digits, and batch sizes would differ.
             batch = volume[..., part].permute(3, 0, 1, 2).contiguous()
             # Both modes belong to a thread, so each sets its own.
-            with torch.inference_mode(), torch.autocast(volume.device.type, torch.bfloat16, enabled=self.amp):
+            with torch.inference_mode(), autocast(volume.device, self.amp):
                 return network(batch, *args, **kwargs).float()
 
         workers = min(torch.get_num_threads(), batch_size) if volume.device.type == "cpu" else 1
