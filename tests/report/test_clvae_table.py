@@ -205,7 +205,7 @@ def test_a_baseline_that_is_better_is_named_in_words(read):
     (sentence,) = words_of(summary_table(read(rows)))
     assert sentence == (
         "- digits: **`cnn` published (max_softmax, 0.850) beats the best CL-VAE**, "
-        "`clvae` wide (combined, 0.800). It is 0.050 above `vae` published (reconstruction_error, 0.750)."
+        "`clvae` wide (combined, 0.800). That is 0.050 above `vae` published (reconstruction_error, 0.750)."
     )
 
 
@@ -213,9 +213,24 @@ def test_where_none_is_better_the_next_one_is_named_and_a_deficit_is_shouted(rea
     rows = [*every_class(0.8), *every_class(0.8, **PLAIN_VAE)]
     (sentence,) = words_of(summary_table(read(rows)))
     assert "no baseline beats the best CL-VAE, `clvae` wide (combined, 0.800); next is `vae`" in sentence
-    assert "It is 0.000 above" in sentence
+    assert "That is 0.000 above" in sentence
     (sentence,) = words_of(summary_table(read([*rows, *every_class(0.9, **PLAIN_VAE)])))
-    assert "It is 0.100 BELOW" in sentence
+    assert "That is 0.100 BELOW" in sentence
+
+
+def test_single_baselines_meet_the_best_single_model_too_not_an_ensemble_alone(read):
+    rows = [
+        *every_class(0.8),
+        *every_class(0.86, members=5, merge="classes, geometric"),
+        *every_class(0.85, model="pca", score="pca_likelihood", configuration="published"),
+        *every_class(0.75, **PLAIN_VAE),
+    ]
+    (sentence,) = words_of(summary_table(read(rows)))
+    assert "no baseline beats the best CL-VAE, `clvae` wide (combined, 5 members, 0.860)" in sentence
+    assert (
+        "**`pca` published (pca_likelihood, 0.850) beats the best single CL-VAE**, `clvae` wide" in sentence
+    )
+    assert sentence.endswith("That is 0.050 above `vae` published (reconstruction_error, 0.750).")
 
 
 def test_only_lines_with_every_class_are_compared(read):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 CLVAE = "clvae"
 PLAIN = ("vae", "published")
 """Model and configuration that the paper compares with above all."""
+SINGLE = "1"
+"""Members of a model that is not an ensemble."""
 
 
 class Mean(NamedTuple):
@@ -21,7 +23,7 @@ class Mean(NamedTuple):
 
     def __str__(self) -> str:
         """Return "`clvae` learned (combined, 0.975)"."""
-        several = "" if self.members == "1" else f", {self.members} members"
+        several = "" if self.members == SINGLE else f", {self.members} members"
         return f"`{self.model}` {self.configuration} ({self.score}{several}, {self.auroc:.3f})"
 
 
@@ -39,18 +41,28 @@ def verdicts(means: Mapping[tuple[str, str], Iterable[Mean]]) -> list[str]:
 
 
 def _verdict(lines: list[Mean]) -> str:
-    best = max((line for line in lines if line.model == CLVAE), key=lambda line: line.auroc)
+    ours = sorted((line for line in lines if line.model == CLVAE), key=lambda line: -line.auroc)
     others = sorted((line for line in lines if line.model != CLVAE), key=lambda line: -line.auroc)
-    better = [line for line in others if line.auroc > best.auroc]
+    best, single = ours[0], next((line for line in ours if line.members == SINGLE), None)
     if not others:
         return f"the best CL-VAE is {best}; no baseline has been run on all classes yet."
+    sentences = [_standing("the best CL-VAE", best, others)]
+    if single not in (None, best):  # baselines are single models
+        sentences.append(_standing("the best single CL-VAE", single, others))
+    plain = next((line for line in others if (line.model, line.configuration) == PLAIN), None)
+    if plain is None:
+        sentences.append("the plain VAE has not been run on all classes yet.")
+    else:
+        lead = (single or best).auroc - plain.auroc
+        sentences.append(f"that is {abs(lead):.3f} {'above' if lead >= 0 else 'BELOW'} {plain}.")
+    first, *rest = sentences
+    return " ".join([first, *(one[0].upper() + one[1:] for one in rest)])
+
+
+def _standing(name: str, line: Mean, others: list[Mean]) -> str:
+    """Return how a CL-VAE, called ``name``, stands among ``others``, the best of which is the first."""
+    better = [other for other in others if other.auroc > line.auroc]
     if better:
         verb = "beat" if len(better) > 1 else "beats"
-        sentence = f"**{' and '.join(map(str, better))} {verb} the best CL-VAE**, {best}."
-    else:
-        sentence = f"no baseline beats the best CL-VAE, {best}; next is {others[0]}."
-    plain = [line for line in others if (line.model, line.configuration) == PLAIN]
-    if not plain:
-        return f"{sentence} The plain VAE has not been run on all classes yet."
-    lead = best.auroc - plain[0].auroc
-    return f"{sentence} It is {abs(lead):.3f} {'above' if lead >= 0 else 'BELOW'} {plain[0]}."
+        return f"**{' and '.join(map(str, better))} {verb} {name}**, {line}."
+    return f"no baseline beats {name}, {line}; next is {others[0]}."
