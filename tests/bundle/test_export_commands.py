@@ -186,7 +186,7 @@ def test_example_of_the_docs_runs(
     names: dict[str, np.ndarray] = {}
     exec(compile(example, "example", "exec"), names)
     maps = expected(network, image)
-    maps[:, 1] = smooth_over_slices(maps[:, 1], torch.arange(4.0) * 5, 6.0) * (image[:, 0] > 0)
+    maps[:, 1] = smooth_over_slices(maps[:, 1], image[:, 0] > 0, torch.arange(4.0) * 5, 6.0)
     for channel, name in enumerate(("anomaly", "epistemic", "aleatoric"), start=1):
         np.testing.assert_allclose(names[name], maps[:, channel], rtol=1e-4, atol=1e-5)
     assert (names["mask"] == (names["anomaly"] > 0.5)).all()

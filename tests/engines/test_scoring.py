@@ -140,11 +140,14 @@ def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: 
     inside = slices.images > 0
     parts = [
         smooth_over_slices(
-            torch.from_numpy(alone.anomaly[rows]), torch.arange(10.0, 13.0)[: len(rows)] * 5, 6.0
+            torch.from_numpy(alone.anomaly[rows]),
+            inside[rows, 0],
+            torch.arange(10.0, 13.0)[: len(rows)] * 5,
+            6.0,
         )
         for rows in ([0, 1, 2], [3, 4, 5], [6])
     ]
-    expected = torch.cat(parts)[:, None] * inside
+    expected = torch.cat(parts)[:, None]
     np.testing.assert_allclose(found.anomaly, expected[:, 0], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found.pred[:, 1], found.anomaly)
     np.testing.assert_array_equal(found.pred[:, [0, 2, 3, 4]], alone.pred[:, [0, 2, 3, 4]])

@@ -163,9 +163,9 @@ def test_the_anomaly_alone_is_smoothed_over_the_brain_slices_of_the_scan():
     brain = [index for index in range(10) if index not in EMPTY]
     places = torch.tensor(brain) * 4.0
     expected = torch.zeros(32, 32, 10)
-    smooth = smooth_over_slices(alone[0, 1][..., brain].permute(2, 0, 1), places, 6.0)
-    expected[..., brain] = smooth.permute(1, 2, 0)
-    torch.testing.assert_close(output[0, 1], expected * (volume[0, 0] > 0))
+    maps, inside = (one[..., brain].permute(2, 0, 1) for one in (alone[0, 1], volume[0, 0] > 0))
+    expected[..., brain] = smooth_over_slices(maps, inside, places, 6.0).permute(1, 2, 0)
+    torch.testing.assert_close(output[0, 1], expected)
     assert not torch.equal(output[0, 1], alone[0, 1])
     assert torch.equal(output[0, [0, 2, 3, 4]], alone[0, [0, 2, 3, 4]])
     assert not output[..., list(EMPTY)].any()

@@ -115,14 +115,15 @@ def score_slices(
 
 
 def _smooth(anomaly: np.ndarray, dataset: SliceDataset, deviation: float) -> np.ndarray:
-    """Return maps (N, H, W) smoothed over the neighbouring slices of each scan, 0 on the background."""
+    """Return maps (N, H, W) smoothed over the neighbouring slices of each scan."""
     facts = dataset.facts
     places = torch.tensor((facts["slice"] * facts["spacing_mm"]).tolist(), dtype=torch.float64)
+    foreground = scored_pixels(dataset.images, whole=False)[:, 0]
     maps, smooth = torch.from_numpy(anomaly), torch.empty(anomaly.shape)
     for scan in facts.groupby("case").indices.values():
         rows = torch.tensor(scan)
-        smooth[rows] = smooth_over_slices(maps[rows], places[rows], deviation)
-    return (smooth * scored_pixels(dataset.images, whole=False)[:, 0]).numpy()
+        smooth[rows] = smooth_over_slices(maps[rows], foreground[rows], places[rows], deviation)
+    return smooth.numpy()
 
 
 def _pool(anomaly: np.ndarray, dataset: SliceDataset, score: str) -> dict[str, np.ndarray]:

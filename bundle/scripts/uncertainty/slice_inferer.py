@@ -63,11 +63,11 @@ class BrainSliceInferer(Inferer):
     def _smooth(
         self, anomaly: torch.Tensor, volume: torch.Tensor, indices: torch.Tensor, distance: float
     ) -> None:
-        """Smooth the slices ``indices`` of ``anomaly`` (X, Y, Z) in place; the background stays 0."""
-        places = indices.double() * distance
-        smooth = smooth_over_slices(anomaly[..., indices].permute(2, 0, 1), places, self.slice_smoothing)
-        inside = (volume[..., indices] > 0).any(dim=0).to(smooth.device)
-        anomaly[..., indices] = smooth.permute(1, 2, 0) * inside
+        """Smooth the slices ``indices`` of ``anomaly`` (X, Y, Z) in place."""
+        maps = anomaly[..., indices].permute(2, 0, 1)
+        foreground = (volume[..., indices] > 0).any(dim=0).permute(2, 0, 1).to(maps.device)
+        smooth = smooth_over_slices(maps, foreground, indices.double() * distance, self.slice_smoothing)
+        anomaly[..., indices] = smooth.permute(1, 2, 0)
 
     def _run_in_memory(
         self,

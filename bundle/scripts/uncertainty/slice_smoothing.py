@@ -8,14 +8,17 @@ REACH = 2.0
 """Slices further away than this many deviations have no part in the mean."""
 
 
-def smooth_over_slices(maps: torch.Tensor, places: torch.Tensor, deviation: float) -> torch.Tensor:
+def smooth_over_slices(
+    maps: torch.Tensor, foreground: torch.Tensor, places: torch.Tensor, deviation: float
+) -> torch.Tensor:
     """Return the mean of each slice's map and its neighbours', weighted by a Gaussian of their distance.
 
     A lesion goes on in the next slice, and what a 2-D network takes for one mostly does not. A mean depends
     on no slice out of its reach: not on how many there are, nor on what they show.
 
     Args:
-        maps: (N, ...) of the slices of one scan, each once, in any order.
+        maps: (N, X, Y) of the slices of one scan, each once, in any order.
+        foreground: (N, X, Y) bool; elsewhere a slice stays 0, whatever its neighbours show.
         places: (N,) positions along the slice axis, mm.
         deviation: of the Gaussian, mm; 0 leaves the maps as they are.
     """
@@ -27,4 +30,4 @@ def smooth_over_slices(maps: torch.Tensor, places: torch.Tensor, deviation: floa
         near = torch.nonzero(distances <= REACH)[:, 0]
         weights = torch.exp(-0.5 * distances[near].square())
         smooth[index] = torch.tensordot((weights / weights.sum()).to(maps), maps[near], dims=1)
-    return smooth
+    return smooth * foreground
