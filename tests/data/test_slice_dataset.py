@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.transforms import Compose, LoadImaged, MapTransform, Orientationd, RandFlipd
+from monai.data import MetaTensor, get_track_meta
+from monai.transforms import (
+    Compose,
+    LoadImaged,
+    MapTransform,
+    Orientationd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+)
 
 from scripts import BUNDLE_ROOT
 from scripts.data import slices
@@ -112,7 +121,7 @@ def test_augmentation_is_for_items_of_training_only(scans):
     plain = SliceDataset(scans, pipeline())
     flipped = SliceDataset(scans, pipeline(), augment=Compose([RandFlipd("image", prob=1.0, spatial_axis=0)]))
     assert torch.equal(flipped.images, plain.images)
-    assert torch.equal(torch.as_tensor(flipped[3]["image"]), plain.images[3].flip(1))
+    assert torch.equal(flipped[3]["image"], plain.images[3].flip(1))
     assert torch.equal(flipped[3]["mask"], plain.masks[3])
     keep = np.arange(len(flipped)) % 2 == 1
     part = flipped.subset(keep)
@@ -120,6 +129,24 @@ def test_augmentation_is_for_items_of_training_only(scans):
     assert part.facts["slice"].tolist() == plain.facts["slice"][keep].tolist()
     assert torch.equal(part.masks, plain.masks[torch.tensor(keep)])
     assert len(flipped) == len(plain)
+
+
+def test_augmentation_works_on_plain_tensors_and_ends_with_metadata_as_they_were(scans):
+    settings = {"prob": 1.0, "rotate_range": 0.2, "scale_range": 0.1, "padding_mode": "zeros"}
+    augment = Compose([RandAffined("image", **settings), RandGaussianNoised("image", prob=1.0)])
+    dataset = SliceDataset(scans, pipeline(), augment=augment)
+    augment.set_random_state(0)
+    expected = augment({"image": dataset.images[2]})["image"]
+    augment.set_random_state(0)
+    found = dataset[2]["image"]
+    assert isinstance(expected, MetaTensor)
+    assert type(found) is torch.Tensor
+    assert torch.equal(found, expected.as_tensor())
+
+    dataset.augment = Compose([RandAffined("other", **settings)])
+    with pytest.raises(RuntimeError, match="applying transform"):
+        dataset[2]
+    assert get_track_meta()
 
 
 # --- cache --------------------------------------------------------------------------------------------

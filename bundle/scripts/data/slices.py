@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, PersistentDataset
+from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose, MapTransform
 from monai.utils import ensure_tuple
@@ -251,8 +252,8 @@ class SliceDataset(Dataset):
         """Return ``image`` (C, H, W), ``mask`` (1, H, W), ``label`` (-1, 0, 1), ``level`` and ``index``."""
         item: dict[str, Any] = {"image": self.images[index]}
         if self.augment is not None:
-            item = dict(self.augment(item))
-            item["image"] = torch.as_tensor(item["image"])
+            with _without_metadata():
+                item = dict(self.augment(item))
         row = self.facts.iloc[index]
         return {
             **item,
@@ -261,6 +262,17 @@ class SliceDataset(Dataset):
             "level": float(row["level"]),
             "index": index,
         }
+
+
+@contextmanager
+def _without_metadata() -> Iterator[None]:
+    """Let MONAI's transforms keep to plain tensors: the rest is a quarter of an augmentation's time."""
+    tracked = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(tracked)
 
 
 def _stamp(record: Mapping[str, Any]) -> list[tuple[int, int]]:
