@@ -25,6 +25,8 @@ def push_away(image: FloatArray, head: FloatArray, shape: LesionShape, strength:
     Returns:
         (C, X, Y), linearly interpolated.
     """
+    if not strength:
+        return image
     offsets = offsets_from(shape.centre, head.shape)
     squared = (offsets**2).sum(axis=0) / (REACH * shape.radius) ** 2
     pull = strength * np.clip(1 - squared, 0, 1) ** 2 * np.clip(head / FIRM, 0, 1)
