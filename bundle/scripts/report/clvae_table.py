@@ -25,13 +25,21 @@ SUMMARY_SCORES = {
 }
 """The score that the paper gives a model; other configurations of the CL-VAE are shown by ``combined``."""
 
+COSTS = {
+    "Epochs": ("epochs", "{:.0f}"),
+    "Seconds": ("seconds", "{:.0f}"),
+    "Milliseconds": ("inference_milliseconds", "{:.2f}"),
+    "Parameters": ("parameters", "{:,.0f}"),
+}
+"""Headings of what a model costs, with their columns of the results file and how they are written."""
+
 NOTES = """\
 AUROC of every class held out in turn, which neither training nor stopping has seen; the mean is over the ten
 classes. A single model's figures are means over its seeds, ± is the standard deviation of their means.
 `chosen` takes for each class the configuration and score that were best when another class stood in for it:
 the only row that is also free of choosing by the anomalies; the best CL-VAE of the sentences is the best
-by these very figures. Seconds are of training, an ensemble's members
-together; milliseconds are of scoring one image; both are medians."""
+by these very figures. Epochs and seconds are of training, an ensemble's members together in seconds;
+milliseconds are of scoring one image; all are medians."""
 
 Line = tuple[tuple[str, ...], list[Row]]
 """Data, protocol, model, configuration, members, score and merge, and the rows of all classes and seeds."""
@@ -141,7 +149,7 @@ def _held_out_table(lines: Sequence[Line], with_costs: bool) -> str:
     if not lines:
         return "No class has been held out yet."
     labels = _labels(lines)
-    costs = ["Seconds", "Milliseconds", "Parameters"] if with_costs else []
+    costs = COSTS if with_costs else {}
     header = [
         "Data",
         "Protocol",
@@ -157,10 +165,7 @@ def _held_out_table(lines: Sequence[Line], with_costs: bool) -> str:
     for key, line in sorted(lines, key=lambda one: (*one[0][:2], -_class_mean(one[1]))):
         cells = [*key[:6], key[6] or EMPTY, _mean_over_classes(line, labels)]
         cells += [_mean([row for row in line if row["held_out"] == label]) for label in labels]
-        if with_costs:
-            cells += [_cost(line, "seconds", "{:.0f}"), _cost(line, "inference_milliseconds", "{:.2f}")]
-            cells.append(_cost(line, "parameters", "{:,.0f}"))
-        body.append(cells)
+        body.append([*cells, *(_cost(line, *cost) for cost in costs.values())])
     return markdown_table([*header, *costs], body)
 
 
