@@ -37,7 +37,7 @@ def plot_detection(facts: pd.DataFrame, scores: np.ndarray, path: str | Path, ti
             histogram.hist(values[chosen], edges, density=True, alpha=0.6, color=colour, label=name)
             along.scatter(levels[chosen], values[chosen], s=8, alpha=0.6, color=colour, label=name)
     histogram.set(xlabel="slice score", ylabel="density")
-    histogram.legend(frameon=False)
+    histogram.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     along.set(xlabel="level (0 lowest slice, 1 highest)", ylabel="slice score")
     _draw_roc(curve, values, labels)
     figure.suptitle(f"{title} - research use only")

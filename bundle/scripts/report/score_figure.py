@@ -29,7 +29,7 @@ def plot_scores(
         if chosen.size:
             histogram.hist(chosen, edges, density=True, alpha=0.6, color=colour, label=name)
     histogram.set(xlabel="anomaly score", ylabel="density")
-    histogram.legend(frameon=False)
+    histogram.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     curve.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     value = auroc(scores, anomalous)
     if value is not None:

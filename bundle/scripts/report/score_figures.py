@@ -120,7 +120,8 @@ def level_picture(
 
 def _draw_legend(axis: Axes) -> None:
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(frameon=False, fontsize=8)
+        # Above the axis: to search for a place among many points takes seconds on a busy machine.
+        axis.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _draw_curve(axis: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
