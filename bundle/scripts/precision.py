@@ -20,7 +20,7 @@ def has_fast_bfloat16(device: torch.device | str = "cpu") -> bool:
 def autocast(device: torch.device | str, amp: bool) -> torch.autocast:
     """Return a context for bfloat16 where it is safe; it keeps float32's range, so no loss is scaled.
 
-    A processor that has to emulate bfloat16 takes about ten times as long as for float32, so there it stays
+    A processor that has to emulate bfloat16 takes many times as long as for float32, so there it stays
     float32, with a warning.
 
     Args:
@@ -38,6 +38,6 @@ def autocast(device: torch.device | str, amp: bool) -> torch.autocast:
 def _warn(kind: str) -> None:
     logger.warning(
         "Computing in float32, not in bfloat16 as --amp true asks: this %s has no instructions for bfloat16 "
-        "and would take about ten times as long.",
+        "and would take many times as long.",
         kind,
     )

@@ -207,17 +207,18 @@ def test_a_baseline_that_is_better_is_named_in_words(read):
     (sentence,) = words_of(summary_table(read(rows)))
     assert sentence == (
         "- digits: **`cnn` published (max_softmax, 0.850) beats the best CL-VAE**, "
-        "`clvae` wide (combined, 0.800). That is 0.050 above `vae` published (reconstruction_error, 0.750)."
+        "`clvae` wide (combined, 0.800). "
+        "The best single CL-VAE is 0.050 above `vae` published (reconstruction_error, 0.750)."
     )
 
 
 def test_where_none_is_better_the_next_one_is_named_and_a_deficit_is_shouted(read):
     rows = [*every_class(0.8), *every_class(0.8, **PLAIN_VAE)]
     (sentence,) = words_of(summary_table(read(rows)))
-    assert "no baseline beats the best CL-VAE, `clvae` wide (combined, 0.800); next is `vae`" in sentence
-    assert "That is 0.000 above" in sentence
+    assert "No baseline beats the best CL-VAE, `clvae` wide (combined, 0.800); next is `vae`" in sentence
+    assert "The best single CL-VAE is 0.000 above" in sentence
     (sentence,) = words_of(summary_table(read([*rows, *every_class(0.9, **PLAIN_VAE)])))
-    assert "That is 0.100 BELOW" in sentence
+    assert "The best single CL-VAE is 0.100 BELOW" in sentence
 
 
 def test_single_baselines_meet_the_best_single_model_too_not_an_ensemble_alone(read):
@@ -228,11 +229,13 @@ def test_single_baselines_meet_the_best_single_model_too_not_an_ensemble_alone(r
         *every_class(0.75, **PLAIN_VAE),
     ]
     (sentence,) = words_of(summary_table(read(rows)))
-    assert "no baseline beats the best CL-VAE, `clvae` wide (combined, 5 members, 0.860)" in sentence
+    assert "No baseline beats the best CL-VAE, `clvae` wide (combined, 5 members, 0.860)" in sentence
     assert (
         "**`pca` published (pca_likelihood, 0.850) beats the best single CL-VAE**, `clvae` wide" in sentence
     )
-    assert sentence.endswith("That is 0.050 above `vae` published (reconstruction_error, 0.750).")
+    assert sentence.endswith(
+        "The best single CL-VAE is 0.050 above `vae` published (reconstruction_error, 0.750)."
+    )
 
 
 def test_only_lines_with_every_class_are_compared(read):

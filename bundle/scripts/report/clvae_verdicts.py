@@ -45,18 +45,19 @@ def _verdict(lines: list[Mean]) -> str:
     others = sorted((line for line in lines if line.model != CLVAE), key=lambda line: -line.auroc)
     best, single = ours[0], next((line for line in ours if line.members == SINGLE), None)
     if not others:
-        return f"the best CL-VAE is {best}; no baseline has been run on all classes yet."
+        return f"The best CL-VAE is {best}; no baseline has been run on all classes yet."
     sentences = [_standing("the best CL-VAE", best, others)]
-    if single not in (None, best):  # baselines are single models
+    if single is not None and single != best:  # baselines are single models
         sentences.append(_standing("the best single CL-VAE", single, others))
     plain = next((line for line in others if (line.model, line.configuration) == PLAIN), None)
     if plain is None:
-        sentences.append("the plain VAE has not been run on all classes yet.")
+        sentences.append("The plain VAE has not been run on all classes yet.")
     else:
         lead = (single or best).auroc - plain.auroc
-        sentences.append(f"that is {abs(lead):.3f} {'above' if lead >= 0 else 'BELOW'} {plain}.")
-    first, *rest = sentences
-    return " ".join([first, *(one[0].upper() + one[1:] for one in rest)])
+        alone = "single " if single else ""
+        side = "above" if lead >= 0 else "BELOW"
+        sentences.append(f"The best {alone}CL-VAE is {abs(lead):.3f} {side} {plain}.")
+    return " ".join(sentences)
 
 
 def _standing(name: str, line: Mean, others: list[Mean]) -> str:
@@ -65,4 +66,4 @@ def _standing(name: str, line: Mean, others: list[Mean]) -> str:
     if better:
         verb = "beat" if len(better) > 1 else "beats"
         return f"**{' and '.join(map(str, better))} {verb} {name}**, {line}."
-    return f"no baseline beats {name}, {line}; next is {others[0]}."
+    return f"No baseline beats {name}, {line}; next is {others[0]}."
