@@ -96,6 +96,8 @@ def test_chosen_variants_come_with_the_full_one(shipped):
         "heads_4",
         "beta_2",
     ]
+    for text in ("[beta_0.1,heads_4]", "beta_0.1, heads_4"):
+        assert [one.name for one in choose_variants(variants, text)] == ["full", "heads_4", "beta_0.1"]
     assert choose_variants(variants, None) == variants
     with pytest.raises(InputError, match="variants out of full, .* got heads_5; check --only"):
         choose_variants(variants, ["heads_5"])

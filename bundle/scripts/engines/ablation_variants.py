@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai.bundle import ConfigParser
-from monai.utils import ensure_tuple
 
 from scripts.engines.overrides import overridden
 from scripts.errors import InputError, describe, find_bundle_error
@@ -58,7 +57,7 @@ def read_variants(config: Config, only: str | Sequence[str] | None = None) -> li
         try:
             changed = _changed(config, name, overrides)
         except InputError:
-            if only is None or name in ensure_tuple(only):
+            if only is None or name in _names(only):
                 raise
             continue
         if name != FULL and changed == config:
@@ -79,7 +78,7 @@ def choose_variants(variants: Sequence[Variant], names: str | Sequence[str] | No
         InputError: there is no variant of that name.
     """
     known = [variant.name for variant in variants]
-    chosen = known if names is None else ensure_tuple(names)
+    chosen = known if names is None else _names(names)
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise InputError(f"Expected variants out of {', '.join(known)}, got {unknown[0]}; check --only.")
@@ -107,6 +106,12 @@ def parser_of(config: Config) -> ConfigParser:
     parser = ConfigParser(config)
     parser.parse(reset=True)
     return parser
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    """Return names from a list, or from text: the command line leaves ``[a,b_0.1]`` as it is, for its dot."""
+    parts = given.strip("[] ").split(",") if isinstance(given, str) else given
+    return [str(part).strip(" '\"") for part in parts]
 
 
 def _changed(config: Config, name: str, overrides: Mapping[str, Any]) -> Config:
