@@ -84,6 +84,20 @@ def test_the_sentence_follows_from_the_intervals_and_the_papers_direction(
     assert verdict(rows[-1], rows[0]) == sentence
 
 
+@pytest.mark.parametrize(
+    ("whole", "part", "doubt"),
+    [(0.47, 0.43, " (neither is above chance)"), (0.47, 0.56, ""), (0.56, 0.47, "")],
+)
+def test_a_difference_between_models_that_see_nothing_is_marked(tmp_path, whole, part, doubt):
+    figures = {"auroc_matched": whole, "auroc_balanced": whole}
+    changed = {"auroc_matched": part, "auroc_balanced": part}
+    full, row, same = read_back(
+        tmp_path, FULL | figures, make_row() | changed, make_row("heads_4", ACROSS, ACROSS) | changed
+    )
+    assert verdict(row, full) == f"Supported{doubt}."
+    assert verdict(same, full) == "No difference seen."
+
+
 def test_without_the_papers_figure_of_the_full_model_there_is_no_claim(tmp_path):
     full, row = read_back(tmp_path, FULL | {"paper_auroc": None}, make_row())
     assert verdict(row, full) == "Lower than full, of which the paper says nothing."

@@ -10,6 +10,8 @@ from scripts.report.results import Row
 from scripts.report.spread import EMPTY, numbers
 
 FULL = "full"
+CHANCE = 0.5
+"""What a score that knows nothing has, of both figures."""
 
 NAMES = dict(zip(METRICS, ("matched AUROC", "AUROC"), strict=True))
 
@@ -33,7 +35,9 @@ Matched AUROC: abnormal slices against normal slices of the same level only. AUR
 test. Each is the mean over seeds ± standard deviation. Difference: to `full` on the same slices, mean over
 seeds, in brackets the 95 % interval over resampled patients. Paper: its own AUROC, on data of its own.
 Supported and contradicted: the interval lies on the side of zero that the paper says, or on the other; no
-difference seen: it covers zero. Of twenty such intervals, one misses zero by chance."""
+difference seen: it covers zero. Of twenty such intervals, one misses zero by chance. Neither is above
+chance: the variant and `full` both have at most 0.5, so their order
+says nothing of what helps to see lesions."""
 
 
 def ablation_table(rows: Sequence[Row]) -> str:
@@ -59,23 +63,26 @@ def verdict(row: Row, full: Row) -> str:
         return "What the others are compared with."
     ours, whole = _number(row, "paper_auroc"), _number(full, "paper_auroc")
     claim = None if ours is None or whole is None else _sign(ours - whole)
-    words = {metric: _word(row, metric, claim) for metric in METRICS}
+    words = {metric: _word(row, full, metric, claim) for metric in METRICS}
     if len(set(words.values())) == 1:
         return f"{words[METRICS[0]]}.".capitalize()
     sentence = "; ".join(f"{NAMES[metric]}: {word}" for metric, word in words.items())
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _word(row: Row, metric: str, claim: int | None) -> str:
+def _word(row: Row, full: Row, metric: str, claim: int | None) -> str:
     low, high = (_number(row, f"{metric}_difference{end}") for end in ("_low", "_high"))
     if low is None or high is None:
         return "undecided, too few patients for an interval"
     side = _sign(low) if _sign(low) == _sign(high) else 0
     if side == 0:
         return "no difference seen"
+    # A difference between two models that see nothing is no evidence on what helps to see.
+    blind = all(value <= CHANCE for value in numbers([row, full], metric))
+    doubt = " (neither is above chance)" if blind else ""
     if not claim:
-        return f"{'higher' if side > 0 else 'lower'} than full, of which the paper says nothing"
-    return "supported" if side == claim else "contradicted"
+        return f"{'higher' if side > 0 else 'lower'} than full, of which the paper says nothing{doubt}"
+    return ("supported" if side == claim else "contradicted") + doubt
 
 
 def _group(row: Row) -> tuple[str, ...]:
