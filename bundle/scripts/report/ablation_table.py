@@ -36,8 +36,7 @@ test. Each is the mean over seeds ± standard deviation. Difference: to `full` o
 seeds, in brackets the 95 % interval over resampled patients. Paper: its own AUROC, on data of its own.
 Supported and contradicted: the interval lies on the side of zero that the paper says, or on the other; no
 difference seen: it covers zero. Of twenty such intervals, one misses zero by chance. Neither is above
-chance: the variant and `full` both have at most 0.5, so their order
-says nothing of what helps to see lesions."""
+chance: the variant and `full` both have at most 0.5, and which is higher shows nothing."""
 
 
 def ablation_table(rows: Sequence[Row]) -> str:
