@@ -13,7 +13,7 @@ from tqdm import tqdm
 from scripts.engines.ablation_differences import difference_row
 from scripts.engines.ablation_runner import Unit, UnitRunner
 from scripts.engines.ablation_units import UnitResult, load_unit
-from scripts.engines.ablation_variants import FULL, Config, choose_variants, read_variants, with_data
+from scripts.engines.ablation_variants import Config, choose_variants, read_variants, with_data
 from scripts.engines.failures import summarise
 from scripts.engines.nested_runs import NestedRuns
 from scripts.engines.overrides import is_tracked, running_workflow
@@ -132,7 +132,7 @@ class Ablation:
         for unit in self.units:
             if self.runner.path(unit).exists():
                 finished[unit.variant.name][unit.seed] = load_unit(self.runner.path(unit))
-        full = finished[FULL]
+        full = finished[ablation_results.FULL]
         compared = {name: units for name, units in finished.items() if units.keys() & full.keys()}
         rows = []
         for name, units in tqdm(compared.items(), desc="differences", unit="variant", disable=None):

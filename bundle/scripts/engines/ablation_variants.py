@@ -12,11 +12,9 @@ from monai.bundle import ConfigParser
 
 from scripts.engines.overrides import overridden
 from scripts.errors import InputError, describe, find_bundle_error
+from scripts.report.ablation_results import FULL
 
 logger = logging.getLogger(__name__)
-
-FULL = "full"
-"""The variant that replaces nothing; every other one is compared with it."""
 
 Config = dict[str, Any]
 

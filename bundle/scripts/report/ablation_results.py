@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from scripts.report import results
 
+FULL = "full"
+"""The variant that replaces nothing; every other one is compared with it."""
+
 KEY = (*results.KEY[:3], "variant", *results.KEY[3:])
 """What makes a row of ``ablation.csv`` unique: one unit and score."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.report.ablation_results import METRICS
+from scripts.report.ablation_results import FULL, METRICS
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
 from scripts.report.spread import EMPTY, numbers
 
-FULL = "full"
 CHANCE = 0.5
 """What a score that knows nothing has, of both figures."""
 
