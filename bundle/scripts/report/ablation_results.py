@@ -1,4 +1,4 @@
-"""The columns of the two results files of an ablation."""
+"""The columns of the two results files of an ablation, and the variant that all others stand against."""
 
 from __future__ import annotations
 
