@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,17 @@ def test_picture_of_the_curve_is_written(tmp_path) -> None:
         assert picture.format == "PNG"
         assert len(picture.convert("RGB").getcolors(maxcolors=100_000)) > 10  # curves, not an empty frame
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "training.png"]
+
+
+def test_picture_is_drawn_after_validations_and_at_the_end(tmp_path) -> None:
+    run, picture = run_with_history(tmp_path, epochs=4, interval=2), tmp_path / "training.png"
+    pictures: list[bytes] = []
+
+    @run.trainer.on(Events.EPOCH_STARTED | Events.COMPLETED)
+    def keep(engine: Engine) -> None:
+        pictures.append(picture.read_bytes() if picture.exists() else b"")
+
+    run.trainer.run()
+    assert [before != after for before, after in pairwise(pictures)] == [False, True, False, True]
+    run_with_history(tmp_path, epochs=5, interval=2).trainer.run()
+    assert picture.read_bytes() != pictures[-1]

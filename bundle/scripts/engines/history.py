@@ -1,4 +1,4 @@
-"""The training curve of a run: one row an epoch, as CSV and as a picture."""
+"""The training curve of a run: one row an epoch as CSV, and a picture of all."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _RIGHT = {
 
 
 class History:
-    """Keep one row of figures for every epoch and write ``history.csv`` and ``training.png``.
+    """Keep one row of figures for every epoch in ``history.csv``, and draw them in ``training.png``.
 
+    The picture is drawn anew after each validation and after the last epoch.
     A resumed run goes on with the rows of ``history.csv`` up to the epoch it continues from. Attach it to
     the trainer between the validation handler and the training state.
 
@@ -89,13 +90,15 @@ class History:
         row["seconds"] = time.monotonic() - self.started
         row |= engine.state.metrics  # weights of the loss that change, see LossSchedule
         row["learning_rate"] = self.learning_rate
-        if self.evaluator.state.epoch == engine.state.epoch:
+        validated = self.evaluator.state.epoch == engine.state.epoch
+        if validated:
             metrics = self.evaluator.state.metrics
             row |= {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
         rows = [*(self.rows or []), row]
         self.rows = rows
         self._write_csv(rows)
-        self._write_figure(rows)
+        if validated or engine.state.epoch == engine.state.max_epochs:
+            self._write_figure(rows)
 
     def _write_csv(self, rows: list[dict[str, float]]) -> None:
         columns = list(dict.fromkeys(name for row in rows for name in row))
