@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scripts.data import sources
 from scripts.data.phantom import generate_cohort
@@ -77,3 +78,13 @@ def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(caplog):
     assert sources.unseen_scans([*records[2:], twin], split) == records[2:]
     with pytest.raises(InputError, match=r"all 1 are of those in their training .* --test_dir"):
         sources.unseen_scans([twin], split)
+
+
+def test_patients_behind_the_weights_a_training_started_from_are_left_out_too(tmp_path, caplog):
+    records = [{"case": f"c{n}", "patient": f"p{n}"} for n in range(4)]
+    split = sources.Split(training=records[:1], validation=records[1:2], test=[])
+    for patients, left in ((["p2"], records[3:]), (None, records[2:])):
+        settings = {"initial_weights": {"sha256": "0", "patients": patients}}
+        torch.save({"fingerprint": settings}, tmp_path / "resume.pt")
+        assert sources.unseen_scans(records, split, str(tmp_path)) == left
+        assert ("started from weights of unknown patients" in caplog.text) == (patients is None)

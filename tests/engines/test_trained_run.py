@@ -105,6 +105,19 @@ def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -
     assert load([str(folder)])[0].patients_known
 
 
+def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path) -> None:
+    folder = make_run(tmp_path / "run")
+    state = torch.load(folder / "resume.pt", weights_only=True)
+    state["fingerprint"]["initial_weights"] = {"sha256": "0", "patients": ["p8", "p9"]}
+    torch.save(state, folder / "resume.pt")
+    assert load([str(folder)], test_patients=["p7"])[0].patients_known
+    with pytest.raises(InputError, match="no test patient among those .* found 1, p9 first"):
+        load([str(folder)])
+    state["fingerprint"]["initial_weights"]["patients"] = None
+    torch.save(state, folder / "resume.pt")
+    assert not load([str(folder)])[0].patients_known
+
+
 def test_other_data_settings_and_names_are_refused(tmp_path) -> None:
     folder = str(make_run(tmp_path / "run"))
     with pytest.raises(InputError, match=r"trained with modalities \['flair'\], found one with \['t1ce'\]"):

@@ -10,6 +10,7 @@ from scripts.data.datalist import find_scans
 from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
 from scripts.errors import InputError
+from scripts.io.seen_patients import inherited_patients, read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,21 @@ def scans_or_phantoms(
     return find_scans(dataset_dir, modalities, layout=layout, aliases=aliases)
 
 
-def unseen_scans(scans: Sequence[dict], split: Split) -> list[dict]:
+def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None) -> list[dict]:
     """Return the scans of patients that nothing was trained or chosen on.
 
     Args:
         scans: records of another data set, with aliases applied.
         split: of the data set that was trained on.
+        run_dir: output folder of the training, which knows the patients behind the weights it started from.
 
     Raises:
         InputError: no scan is left.
     """
-    seen = {record["patient"] for record in (*split.training, *split.validation)}
+    inherited = inherited_patients(read_settings(Path(run_dir))) if run_dir else set()
+    if inherited is None:
+        logger.warning("%s started from weights of unknown patients; make sure no scan is of one.", run_dir)
+    seen = {record["patient"] for record in (*split.training, *split.validation)} | (inherited or set())
     left = [record for record in scans if record["patient"] not in seen]
     if not left:
         raise InputError(

@@ -15,8 +15,8 @@ from monai.utils import set_determinism
 from scripts.engines.ablation_units import UnitResult, load_unit
 from scripts.engines.ablation_variants import Config, Variant, parser_of
 from scripts.engines.overrides import overridden
-from scripts.engines.trained_run import read_settings
 from scripts.errors import BundleError, InputError, describe, find_bundle_error
+from scripts.io.seen_patients import read_settings
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from scripts.errors import InputError
 from scripts.io.atomic import save_torch, write_json
 from scripts.io.digest import file_sha256
 from scripts.io.provenance import machine_and_commit
+from scripts.io.seen_patients import read_settings
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 
@@ -73,6 +74,7 @@ def promote(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "network": mapper.arguments,
             **provenance,
+            "initial_weights": read_settings(Path(run_dir)).get("initial_weights", {}).get("sha256"),
             "training_patients": int(training.facts["patient"].nunique()),
             "training_slices": len(training),
             "validation_patients": thresholds.patients,

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from scripts.engines.calibration_file import find_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
+from scripts.io.seen_patients import inherited_patients, own_patients, read_settings
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.mappers import mapper_class
@@ -133,15 +132,6 @@ def _make_mapper(
     return kind(**scoring, **{name: training[name] for name in names if name in training})
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings that the weights in a run's folder depend on, {} where it does not hold them."""
-    path = folder / "resume.pt"
-    if not path.is_file():
-        return {}
-    # Mapped into memory: the optimiser's moments beside them are a hundred megabytes.
-    return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"])
-
-
 def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     for key, value in expected.items():
         if settings.get(key, value) != value:
@@ -153,17 +143,12 @@ def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str
 
 def _check_patients(folder: Path, training: Mapping[str, Any], test: _Test) -> bool:
     """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
-    if training.get("split") == test.split_sha256:
-        return True
-    path = folder / "split.json"
-    if not path.is_file():
-        return False
-    split = json.loads(path.read_text(encoding="utf-8"))
-    seen = {row["patient"] for part in ("training", "validation") for row in split[part]}
-    shared = sorted(seen & test.patients)
+    own = set() if training.get("split") == test.split_sha256 else own_patients(folder)
+    inherited = inherited_patients(training)
+    shared = sorted(((own or set()) | (inherited or set())) & test.patients)
     if shared:
         raise InputError(
             f"{folder}: expected no test patient among those the run was trained or chosen on, found "
             f"{len(shared)}, {shared[0]} first; give the run's own split with --split_file."
         )
-    return True
+    return own is not None and inherited is not None

@@ -1,0 +1,52 @@
+"""Weights that a training starts from, and whose scans they have seen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import InputError
+from scripts.io.seen_patients import inherited_patients, own_patients, read_settings
+from scripts.io.weights import load_weights, weights_sha256
+from scripts.networks.backbone import Backbone
+
+logger = logging.getLogger(__name__)
+
+
+def describe_initial(path: str | Path) -> dict[str, Any]:
+    """Return what a run's settings keep of the weights it started from: ``sha256`` and ``patients``.
+
+    The patients are those that the weights, and the ones that these started from, were trained or chosen on,
+    sorted; None where the folder of the file does not tell.
+    """
+    folder = Path(path).parent
+    own, before = own_patients(folder), inherited_patients(read_settings(folder))
+    patients = None if own is None or before is None else sorted(own | before)
+    return {"sha256": weights_sha256(path), "patients": patients}
+
+
+def start_from(network: Backbone, path: str, test: Sequence[Mapping[str, Any]]) -> None:
+    """Load the weights that a training starts from; a run that continues replaces them by its own.
+
+    Args:
+        network: of the same architecture.
+        path: ``model.pt`` of another training, or the bundle's own.
+        test: scan records that will be tested on.
+
+    Raises:
+        InputError: the weights were trained or chosen on a patient of ``test``.
+        ModelError: no weights, or weights of another architecture.
+    """
+    patients = describe_initial(path)["patients"]
+    if patients is None:
+        logger.warning("%s: no split.json beside it; make sure it has not seen a test patient.", path)
+    shared = sorted(set(patients or ()) & {record["patient"] for record in test})
+    if shared:
+        raise InputError(
+            f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "
+            f"training or validation, {shared[0]} first; move them to another part of --split_file."
+        )
+    load_weights(network, path)
+    logger.info("Starting from the weights in %s.", path)

@@ -1,0 +1,49 @@
+"""A training that starts from the weights of another one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from scripts.io.digest import file_sha256
+from scripts.io.seen_patients import own_patients, read_settings
+from tests.bundle.commands import Ended, WarmCommands
+
+
+def test_training_starts_from_given_weights_and_remembers_them(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "split.json").write_bytes((tiny_run[0] / "split.json").read_bytes())
+    initial = tiny_run[0] / "model.pt"
+    options = ("--config_file", "configs/train.yaml", *tiny_options, f"--output_dir={tmp_path}", "--seed=1")
+    tuned = ("run", "training", *options, f"--initial_weights={initial}", "--learning_rate=1e-9")
+    ended = commands.run(*tuned).check()
+    assert f"Starting from the weights in {initial}." in ended.out
+    # At next to no learning rate: what another seed's random weights would not be near.
+    before, after = (torch.load(path, weights_only=True) for path in (initial, tmp_path / "model.pt"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-4, msg=name)
+    patients = sorted(own_patients(tiny_run[0]) or ())
+    assert read_settings(tmp_path)["initial_weights"] == {
+        "sha256": file_sha256(initial),
+        "patients": patients,
+    }
+    # The same run from other weights is another run.
+    refused = commands.run("run", "training", *options, "--learning_rate=1e-9")
+    assert refused.code == 2
+    assert "initial_weights=unset" in refused.error
+
+
+def test_weights_that_know_a_test_patient_are_refused(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    split = json.loads((tiny_run[0] / "split.json").read_text())
+    split["training"], split["test"] = split["test"], split["training"]
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    options = ("--config_file", "configs/train.yaml", *tiny_options, f"--output_dir={tmp_path}")
+    ended = commands.run("run", "training", *options, f"--initial_weights={tiny_run[0] / 'model.pt'}")
+    assert ended.code == 2
+    assert "expected weights that have seen no test patient" in ended.error
+    assert not (tmp_path / "model.pt").exists()

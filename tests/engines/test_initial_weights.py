@@ -1,0 +1,71 @@
+"""Starting from other weights, and never from those that know a test patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.engines.initial_weights import describe_initial, start_from
+from scripts.errors import InputError, ModelError
+from scripts.io.digest import file_sha256
+from tests.small_networks import small_vae
+
+TEST = [{"case": "scan", "patient": "tested"}]
+
+
+def make_weights(folder: Path, *patients: str, initial: dict | None = None, split: bool = True) -> Path:
+    folder.mkdir()
+    torch.save(small_vae(seed=5).state_dict(), folder / "model.pt")
+    torch.save({"fingerprint": {"initial_weights": initial} if initial else {}}, folder / "resume.pt")
+    if split:
+        rows = [{"patient": name} for name in patients]
+        (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": TEST}))
+    return folder / "model.pt"
+
+
+def test_patients_behind_weights_go_back_to_the_first_of_them(tmp_path) -> None:
+    first = make_weights(tmp_path / "first", "b", "a")
+    assert describe_initial(first) == {"sha256": file_sha256(first), "patients": ["a", "b"]}
+    second = make_weights(tmp_path / "second", "c", initial=describe_initial(first))
+    assert describe_initial(second)["patients"] == ["a", "b", "c"]
+    unknown = make_weights(tmp_path / "unknown", split=False)
+    assert describe_initial(unknown) == {"sha256": file_sha256(unknown), "patients": None}
+    third = make_weights(tmp_path / "third", "d", initial=describe_initial(unknown))
+    assert describe_initial(third)["patients"] is None
+
+
+def test_a_network_gets_the_weights(tmp_path, caplog) -> None:
+    path = make_weights(tmp_path / "run", "a")
+    network = small_vae(seed=0)
+    start_from(network, str(path), TEST)
+    for name, value in small_vae(seed=5).state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+    assert "make sure" not in caplog.text
+
+
+def test_it_is_said_that_the_patients_are_not_known(tmp_path, caplog) -> None:
+    path = make_weights(tmp_path / "run", split=False)
+    start_from(small_vae(), str(path), TEST)
+    assert f"{path}: no split.json beside it; make sure" in caplog.text
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_weights_that_know_a_test_patient_are_refused_and_not_loaded(tmp_path, inherited) -> None:
+    path = make_weights(tmp_path / "first", "a", "tested")
+    if inherited:
+        path = make_weights(tmp_path / "second", "b", initial=describe_initial(path))
+    network = small_vae(seed=0)
+    with pytest.raises(InputError, match=r"model.pt: .* 1 were in their training .* tested first; move"):
+        start_from(network, str(path), TEST)
+    for name, value in small_vae(seed=0).state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+
+
+def test_missing_weights_and_those_of_another_network_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"nothing.pt"):
+        start_from(small_vae(), str(tmp_path / "nothing.pt"), TEST)
+    with pytest.raises(ModelError, match="do not fit the network"):
+        start_from(small_vae(latent_size=4), str(make_weights(tmp_path / "run", "a")), TEST)
