@@ -77,6 +77,6 @@ def test_what_cannot_be_known_is_warned_of():
     assert warnings == [
         SYNTHETIC,
         "vae has no thresholds for these settings: no file.",
-        "vae holds no split: whether it was trained on these patients is unknown.",
+        "vae or the weights it started from hold no split: whether they have seen these patients is unknown.",
         "ae has no thresholds for these settings: no file.",
     ]

@@ -119,6 +119,7 @@ def warnings_of(runs: Sequence[TrainedRun], synthetic: bool) -> list[str]:
             warnings.append(f"{run.name} has no thresholds for these settings: {run.no_calibration}.")
         if not run.patients_known:
             warnings.append(
-                f"{run.name} holds no split: whether it was trained on these patients is unknown."
+                f"{run.name} or the weights it started from hold no split: whether they have seen these "
+                "patients is unknown."
             )
     return warnings
