@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from scripts.io.digest import file_sha256
-from scripts.io.seen_patients import own_patients, read_settings
+from scripts.io.run_folder import own_patients, read_settings
 from tests.bundle.commands import Ended, WarmCommands
 
 

@@ -65,7 +65,7 @@ def test_weights_that_know_a_test_patient_are_refused_and_not_loaded(tmp_path, i
 
 
 def test_missing_weights_and_those_of_another_network_are_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"nothing.pt"):
+    with pytest.raises(ModelError, match="nothing.pt: expected a weights file, found none"):
         start_from(small_vae(), str(tmp_path / "nothing.pt"), TEST)
     with pytest.raises(ModelError, match="do not fit the network"):
         start_from(small_vae(latent_size=4), str(make_weights(tmp_path / "run", "a")), TEST)

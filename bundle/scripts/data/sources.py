@@ -10,7 +10,7 @@ from scripts.data.datalist import find_scans
 from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
 from scripts.errors import InputError
-from scripts.io.seen_patients import inherited_patients, read_settings
+from scripts.io.run_folder import inherited_patients, read_settings
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from scripts.engines.ablation_units import UnitResult, load_unit
 from scripts.engines.ablation_variants import Config, Variant, parser_of
 from scripts.engines.overrides import overridden
 from scripts.errors import BundleError, InputError, describe, find_bundle_error
-from scripts.io.seen_patients import read_settings
+from scripts.io.run_folder import read_settings
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.io.seen_patients import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings
 from scripts.io.weights import load_weights, weights_sha256
 from scripts.networks.backbone import Backbone
 
@@ -21,10 +21,8 @@ def describe_initial(path: str | Path) -> dict[str, Any]:
     The patients are those that the weights, and the ones that these started from, were trained or chosen on,
     sorted; None where the folder of the file does not tell.
     """
-    folder = Path(path).parent
-    own, before = own_patients(folder), inherited_patients(read_settings(folder))
-    patients = None if own is None or before is None else sorted(own | before)
-    return {"sha256": weights_sha256(path), "patients": patients}
+    patients = _patients_behind(path)
+    return {"sha256": weights_sha256(path), "patients": None if patients is None else sorted(patients)}
 
 
 def start_from(network: Backbone, path: str, test: Sequence[Mapping[str, Any]]) -> None:
@@ -39,10 +37,10 @@ def start_from(network: Backbone, path: str, test: Sequence[Mapping[str, Any]]) 
         InputError: the weights were trained or chosen on a patient of ``test``.
         ModelError: no weights, or weights of another architecture.
     """
-    patients = describe_initial(path)["patients"]
+    patients = _patients_behind(path)
     if patients is None:
         logger.warning("%s: no split.json beside it; make sure it has not seen a test patient.", path)
-    shared = sorted(set(patients or ()) & {record["patient"] for record in test})
+    shared = sorted((patients or set()) & {record["patient"] for record in test})
     if shared:
         raise InputError(
             f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "
@@ -50,3 +48,9 @@ def start_from(network: Backbone, path: str, test: Sequence[Mapping[str, Any]]) 
         )
     load_weights(network, path)
     logger.info("Starting from the weights in %s.", path)
+
+
+def _patients_behind(path: str | Path) -> set[str] | None:
+    folder = Path(path).parent
+    own, before = own_patients(folder), inherited_patients(read_settings(folder))
+    return None if own is None or before is None else own | before

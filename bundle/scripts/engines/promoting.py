@@ -19,7 +19,7 @@ from scripts.errors import InputError
 from scripts.io.atomic import save_torch, write_json
 from scripts.io.digest import file_sha256
 from scripts.io.provenance import machine_and_commit
-from scripts.io.seen_patients import read_settings
+from scripts.io.run_folder import read_settings
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 

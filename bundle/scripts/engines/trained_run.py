@@ -13,7 +13,7 @@ from scripts.engines.calibration_file import find_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
-from scripts.io.seen_patients import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.mappers import mapper_class

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from scripts.io.seen_patients import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings
 
 
 def test_own_patients_are_those_of_training_and_validation(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Which patients weights have seen: those of their own training, and of the weights it started from."""
+"""What the folder of a training tells of its weights: their settings, and the patients they have seen."""
 
 from __future__ import annotations
 
