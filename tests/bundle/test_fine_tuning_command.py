@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from scripts.io.digest import file_sha256
 from scripts.io.run_folder import own_patients, read_settings
 from tests.bundle.commands import Ended, WarmCommands
+from tests.bundle.conftest import TINY_TRAINING
 
 
 def test_training_starts_from_given_weights_and_remembers_them(
@@ -47,3 +49,25 @@ def test_weights_that_know_a_test_patient_are_refused(
     assert ended.code == 2
     assert "expected weights that have seen no test patient" in ended.error
     assert not (tmp_path / "model.pt").exists()
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_training_on_given_scans_needs_no_data_set(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_cohort: Path, tmp_path: Path, tuned: bool
+) -> None:
+    """As MONAI Label trains, from random weights and from others."""
+    images = sorted(tiny_cohort.rglob("*_t1ce.nii.gz"))
+    scans = [{"image": str(path), "label": str(path).replace("_t1ce", "_seg")} for path in images]
+    given = {
+        "train#dataset#data": scans[:3],
+        "validate#dataset#data": scans[3:5],
+        "output_dir": tmp_path / "run",
+    }
+    given |= {"cache_dir": tmp_path / "cache"} | (
+        {"initial_weights": tiny_run[0] / "model.pt"} if tuned else {}
+    )
+    options = [*TINY_TRAINING, *(f"--{name}={value}" for name, value in given.items())]
+    ended = commands.run("run", "training", "--config_file", "configs/train.yaml", *options).check()
+    assert ("Starting from the weights" in ended.out) == tuned
+    assert (tmp_path / "run" / "calibration.json").exists()
+    assert not (tmp_path / "cache" / "phantoms").exists()

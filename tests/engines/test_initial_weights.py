@@ -13,7 +13,13 @@ from scripts.errors import InputError, ModelError
 from scripts.io.digest import file_sha256
 from tests.small_networks import small_vae
 
-TEST = [{"case": "scan", "patient": "tested"}]
+
+@pytest.fixture
+def split_file(tmp_path: Path) -> str:
+    """Of the training that starts."""
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"training": [], "validation": [], "test": [{"patient": "tested"}]}))
+    return str(path)
 
 
 def make_weights(folder: Path, *patients: str, initial: dict | None = None, split: bool = True) -> Path:
@@ -22,7 +28,7 @@ def make_weights(folder: Path, *patients: str, initial: dict | None = None, spli
     torch.save({"fingerprint": {"initial_weights": initial} if initial else {}}, folder / "resume.pt")
     if split:
         rows = [{"patient": name} for name in patients]
-        (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": TEST}))
+        (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": []}))
     return folder / "model.pt"
 
 
@@ -37,35 +43,35 @@ def test_patients_behind_weights_go_back_to_the_first_of_them(tmp_path) -> None:
     assert describe_initial(third)["patients"] is None
 
 
-def test_a_network_gets_the_weights(tmp_path, caplog) -> None:
+def test_a_network_gets_the_weights(tmp_path, split_file, caplog) -> None:
     path = make_weights(tmp_path / "run", "a")
     network = small_vae(seed=0)
-    start_from(network, str(path), TEST)
+    start_from(network, str(path), split_file)
     for name, value in small_vae(seed=5).state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
     assert "make sure" not in caplog.text
 
 
-def test_it_is_said_that_the_patients_are_not_known(tmp_path, caplog) -> None:
+def test_it_is_said_that_the_patients_are_not_known(tmp_path, split_file, caplog) -> None:
     path = make_weights(tmp_path / "run", split=False)
-    start_from(small_vae(), str(path), TEST)
+    start_from(small_vae(), str(path), split_file)
     assert f"{path}: no split.json beside it; make sure" in caplog.text
 
 
 @pytest.mark.parametrize("inherited", [False, True])
-def test_weights_that_know_a_test_patient_are_refused_and_not_loaded(tmp_path, inherited) -> None:
+def test_weights_that_know_a_test_patient_are_refused_and_not_loaded(tmp_path, split_file, inherited) -> None:
     path = make_weights(tmp_path / "first", "a", "tested")
     if inherited:
         path = make_weights(tmp_path / "second", "b", initial=describe_initial(path))
     network = small_vae(seed=0)
     with pytest.raises(InputError, match=r"model.pt: .* 1 were in their training .* tested first; move"):
-        start_from(network, str(path), TEST)
+        start_from(network, str(path), split_file)
     for name, value in small_vae(seed=0).state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
 
 
-def test_missing_weights_and_those_of_another_network_are_refused(tmp_path) -> None:
+def test_missing_weights_and_those_of_another_network_are_refused(tmp_path, split_file) -> None:
     with pytest.raises(ModelError, match="nothing.pt: expected a weights file, found none"):
-        start_from(small_vae(), str(tmp_path / "nothing.pt"), TEST)
+        start_from(small_vae(), str(tmp_path / "nothing.pt"), split_file)
     with pytest.raises(ModelError, match="do not fit the network"):
-        start_from(small_vae(latent_size=4), str(make_weights(tmp_path / "run", "a")), TEST)
+        start_from(small_vae(latent_size=4), str(make_weights(tmp_path / "run", "a")), split_file)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings, split_patients
 from scripts.io.weights import load_weights, weights_sha256
 from scripts.networks.backbone import Backbone
 
@@ -25,22 +24,22 @@ def describe_initial(path: str | Path) -> dict[str, Any]:
     return {"sha256": weights_sha256(path), "patients": None if patients is None else sorted(patients)}
 
 
-def start_from(network: Backbone, path: str, test: Sequence[Mapping[str, Any]]) -> None:
+def start_from(network: Backbone, path: str, split_file: str) -> None:
     """Load the weights that a training starts from; a run that continues replaces them by its own.
 
     Args:
         network: of the same architecture.
         path: ``model.pt`` of another training, or the bundle's own.
-        test: scan records that will be tested on.
+        split_file: of the training, for its test patients; a training on given scans has none.
 
     Raises:
-        InputError: the weights were trained or chosen on a patient of ``test``.
+        InputError: the weights were trained or chosen on a test patient.
         ModelError: no weights, or weights of another architecture.
     """
     patients = _patients_behind(path)
     if patients is None:
         logger.warning("%s: no split.json beside it; make sure it has not seen a test patient.", path)
-    shared = sorted((patients or set()) & {record["patient"] for record in test})
+    shared = sorted((patients or set()) & (split_patients(Path(split_file), "test") or set()))
     if shared:
         raise InputError(
             f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "

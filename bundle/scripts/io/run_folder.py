@@ -21,11 +21,15 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def own_patients(folder: Path) -> set[str] | None:
     """Return the patients a run was trained or chosen on, None where its folder has no ``split.json``."""
-    path = folder / "split.json"
+    return split_patients(folder / "split.json", "training", "validation")
+
+
+def split_patients(path: Path, *parts: str) -> set[str] | None:
+    """Return the patients of parts of a split file, None where there is no file."""
     if not path.is_file():
         return None
     split = json.loads(path.read_text(encoding="utf-8"))
-    return {row["patient"] for part in ("training", "validation") for row in split[part]}
+    return {row["patient"] for part in parts for row in split[part]}
 
 
 def inherited_patients(settings: Mapping[str, Any]) -> set[str] | None:
