@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -41,13 +40,19 @@ def test_training_starts_from_given_weights_and_remembers_them(
 def test_weights_that_know_a_test_patient_are_refused(
     commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    split = json.loads((tiny_run[0] / "split.json").read_text())
-    split["training"], split["test"] = split["test"], split["training"]
-    (tmp_path / "split.json").write_text(json.dumps(split))
-    options = ("--config_file", "configs/train.yaml", *tiny_options, f"--output_dir={tmp_path}")
-    ended = commands.run("run", "training", *options, f"--initial_weights={tiny_run[0] / 'model.pt'}")
+    """By the split that the training itself makes."""
+    initial = f"--initial_weights={tiny_run[0] / 'model.pt'}"
+    options = (
+        "--config_file",
+        "configs/train.yaml",
+        *tiny_options,
+        f"--output_dir={tmp_path}",
+        "--split_seed=1",
+    )
+    ended = commands.run("run", "training", *options, initial)
     assert ended.code == 2
     assert "expected weights that have seen no test patient" in ended.error
+    assert (tmp_path / "split.json").exists()
     assert not (tmp_path / "model.pt").exists()
 
 
@@ -58,14 +63,10 @@ def test_training_on_given_scans_needs_no_data_set(
     """As MONAI Label trains, from random weights and from others."""
     images = sorted(tiny_cohort.rglob("*_t1ce.nii.gz"))
     scans = [{"image": str(path), "label": str(path).replace("_t1ce", "_seg")} for path in images]
-    given = {
-        "train#dataset#data": scans[:3],
-        "validate#dataset#data": scans[3:5],
-        "output_dir": tmp_path / "run",
-    }
-    given |= {"cache_dir": tmp_path / "cache"} | (
-        {"initial_weights": tiny_run[0] / "model.pt"} if tuned else {}
-    )
+    given = {"train#dataset#data": scans[:3], "validate#dataset#data": scans[3:5]}
+    given |= {"output_dir": tmp_path / "run", "cache_dir": tmp_path / "cache"}
+    if tuned:
+        given["initial_weights"] = tiny_run[0] / "model.pt"
     options = [*TINY_TRAINING, *(f"--{name}={value}" for name, value in given.items())]
     ended = commands.run("run", "training", "--config_file", "configs/train.yaml", *options).check()
     assert ("Starting from the weights" in ended.out) == tuned

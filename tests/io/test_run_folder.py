@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings, split_patients
 
 
 def test_own_patients_are_those_of_training_and_validation(tmp_path) -> None:
@@ -13,6 +13,7 @@ def test_own_patients_are_those_of_training_and_validation(tmp_path) -> None:
     split = {part: [{"patient": name} for name in names] for part, names in sides.items()}
     (tmp_path / "split.json").write_text(json.dumps(split | {"seed": 0}))
     assert own_patients(tmp_path) == {"a", "b", "c"}
+    assert split_patients(tmp_path / "split.json", "test") == {"d"}
 
 
 def test_settings_are_those_of_the_resume_state(tmp_path) -> None:
