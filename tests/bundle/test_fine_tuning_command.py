@@ -37,19 +37,18 @@ def test_training_starts_from_given_weights_and_remembers_them(
     assert "initial_weights=unset" in refused.error
 
 
+@pytest.mark.parametrize("changed", [(), ("--run#0=$None",)], ids=["as it is", "without the tracker"])
 def test_weights_that_know_a_test_patient_are_refused(
-    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+    commands: WarmCommands,
+    tiny_run: tuple[Path, Ended],
+    tiny_options: tuple[str, ...],
+    tmp_path: Path,
+    changed: tuple[str, ...],
 ) -> None:
-    """By the split that the training itself makes."""
+    """By the split that the training itself makes, whatever asks for the data first."""
+    options = (*tiny_options, f"--output_dir={tmp_path}", "--split_seed=1", *changed)
     initial = f"--initial_weights={tiny_run[0] / 'model.pt'}"
-    options = (
-        "--config_file",
-        "configs/train.yaml",
-        *tiny_options,
-        f"--output_dir={tmp_path}",
-        "--split_seed=1",
-    )
-    ended = commands.run("run", "training", *options, initial)
+    ended = commands.run("run", "training", "--config_file", "configs/train.yaml", *options, initial)
     assert ended.code == 2
     assert "expected weights that have seen no test patient" in ended.error
     assert (tmp_path / "split.json").exists()
