@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ from scripts.engines.initial_weights import describe_initial, start_from
 from scripts.errors import InputError, ModelError
 from scripts.io.digest import file_sha256
 from tests.small_networks import small_vae
+from tests.split_files import write_split
 
 
 @pytest.fixture
 def split_file(tmp_path: Path) -> str:
     """Of the training that starts."""
-    path = tmp_path / "split.json"
-    path.write_text(json.dumps({"training": [], "validation": [], "test": [{"patient": "tested"}]}))
-    return str(path)
+    return str(write_split(tmp_path, test=["tested"]))
 
 
 def make_weights(folder: Path, *patients: str, initial: dict | None = None, split: bool = True) -> Path:
@@ -27,8 +25,7 @@ def make_weights(folder: Path, *patients: str, initial: dict | None = None, spli
     torch.save(small_vae(seed=5).state_dict(), folder / "model.pt")
     torch.save({"fingerprint": {"initial_weights": initial} if initial else {}}, folder / "resume.pt")
     if split:
-        rows = [{"patient": name} for name in patients]
-        (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": []}))
+        write_split(folder, patients)
     return folder / "model.pt"
 
 
@@ -55,7 +52,7 @@ def test_a_network_gets_the_weights(tmp_path, split_file, caplog) -> None:
 def test_it_is_said_that_the_patients_are_not_known(tmp_path, split_file, caplog) -> None:
     path = make_weights(tmp_path / "run", split=False)
     start_from(small_vae(), str(path), split_file)
-    assert f"{path}: no split.json beside it; make sure" in caplog.text
+    assert f"{path}: no split.json of its training beside it; make sure" in caplog.text
 
 
 @pytest.mark.parametrize("inherited", [False, True])

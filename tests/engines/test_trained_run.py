@@ -13,6 +13,7 @@ from scripts.io.digest import file_sha256
 from scripts.networks.denoising_unet import DenoisingUNet
 from scripts.uncertainty.unet_mapper import UNetMapper
 from tests.small_networks import small_mapper, small_vae
+from tests.split_files import write_split
 
 EXPECTED = {"modalities": ["t1ce"], "field_of_view": 240.0}
 
@@ -23,8 +24,7 @@ def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str,
     torch.save(network.state_dict(), folder / "model.pt")
     if resume:
         torch.save({"fingerprint": {**network.arguments, **EXPECTED, "seed": 7}}, folder / "resume.pt")
-    rows = [{"patient": name} for name in seen]
-    (folder / "split.json").write_text(json.dumps({"training": rows, "validation": [], "test": []}))
+    write_split(folder, seen)
     return folder
 
 

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
-import json
-
 import torch
 
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings, split_patients
+from scripts.io.digest import file_sha256
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings
+from tests.split_files import write_split
 
 
 def test_own_patients_are_those_of_training_and_validation(tmp_path) -> None:
     assert own_patients(tmp_path) is None
-    sides = {"training": ["a", "b", "a"], "validation": ["c"], "test": ["d"]}
-    split = {part: [{"patient": name} for name in names] for part, names in sides.items()}
-    (tmp_path / "split.json").write_text(json.dumps(split | {"seed": 0}))
+    write_split(tmp_path, ["a", "b"], ["c"], ["d"])
     assert own_patients(tmp_path) == {"a", "b", "c"}
-    assert split_patients(tmp_path / "split.json", "test") == {"d"}
+
+
+def test_a_split_of_another_run_does_not_tell_the_own_patients(tmp_path) -> None:
+    path = write_split(tmp_path, ["a", "b"], ["c"], ["d"])
+    torch.save({"fingerprint": {"split": file_sha256(path)}}, tmp_path / "resume.pt")
+    assert own_patients(tmp_path) == {"a", "b", "c"}
+    torch.save({"fingerprint": {"split": "of the given scans"}}, tmp_path / "resume.pt")
+    assert own_patients(tmp_path) is None
 
 
 def test_settings_are_those_of_the_resume_state(tmp_path) -> None:

@@ -13,6 +13,7 @@ from monai.utils import ensure_tuple
 from scripts.data.hashing import content_hash
 from scripts.data.layouts_names import nifti_stem, patient_of, safe_name
 from scripts.io.digest import file_sha256
+from scripts.io.split_file import read_split_file
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -34,7 +35,7 @@ def scans_sha256(split_file: str | Path, training: Records, validation: Records)
     sides = {"training": training, "validation": validation}
     path = Path(split_file)
     if path.is_file():
-        split = json.loads(path.read_text(encoding="utf-8"))
+        split = read_split_file(path)
         if all(_cases(split[side]) == _cases(records) for side, records in sides.items()):
             return file_sha256(path)
     hashes = {side: sorted(content_hash(record) for record in records) for side, records in sides.items()}

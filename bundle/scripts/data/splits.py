@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts.data.patients import exclude_patients, load_aliases
-from scripts.data.splits_assign import PARTS, assign_patients
+from scripts.data.splits_assign import assign_patients
 from scripts.data.splits_entries import Entry, check_sides, drop_duplicates, hash_scans, pairs
 from scripts.errors import InputError
 from scripts.io.atomic import write_json
+from scripts.io.split_file import PARTS, VERSION, read_split_file
 
 __all__ = ["Split", "check_disjoint", "exclude_patients", "load_aliases", "load_or_make_split"]
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
 SHOWN = 3
 
 
@@ -61,7 +61,7 @@ def load_or_make_split(
     """
     path = Path(split_file)
     _check_scans(scans)
-    content = _read(path) if path.exists() else None
+    content = read_split_file(path) if path.exists() else None
     entries = hash_scans(scans)
     if content is not None:
         sides = _fit(path, content, entries)
@@ -105,7 +105,7 @@ def _fit(path: Path, content: Mapping, entries: Sequence[Entry]) -> dict[str, li
     """Return the sides that the content of a file gives the scans, after every check."""
     where = f" in '{path}'"
     scans = {entry.case: entry for entry in entries}
-    listed = {part: [_listed(path, row, scans) for row in content[part]] for part in PARTS}
+    listed = {part: [_listed(row, scans) for row in content[part]] for part in PARTS}
     check_sides(listed, where)
     _check_same_cases(path, listed, scans)
     cases = {entry.case for _, entry in pairs(listed)}
@@ -125,36 +125,9 @@ def _warn_of_other_settings(path: Path, content: Mapping, fractions: Sequence[fl
         )
 
 
-def _read(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"Expected a split as JSON in '{path}', but it cannot be read ({error}); "
-            "delete it to make a new one."
-        ) from error
-    has_keys = isinstance(content, dict) and {"seed", "fractions"} <= set(content)
-    if (
-        not has_keys
-        or content.get("version") != VERSION
-        or not all(isinstance(content.get(part), list) for part in PARTS)
-    ):
-        raise InputError(
-            f"Expected a split of version {VERSION} with lists {', '.join(PARTS)} in '{path}', but it is "
-            "none; delete it to make a new one."
-        )
-    return content
-
-
-def _listed(path: Path, row: object, scans: Mapping[str, Entry]) -> Entry:
+def _listed(row: Mapping[str, Any], scans: Mapping[str, Entry]) -> Entry:
     """Return one row of the file as an entry, with the file names of the scan if it is there."""
-    keys = ("case", "patient", "image_sha256")
-    if not isinstance(row, dict) or not row.keys() >= set(keys):
-        raise InputError(
-            f"Expected rows with case, patient and image_sha256 in '{path}', but got {row}; "
-            "delete the file to make a new split."
-        )
-    case, patient, sha256 = (str(row[key]) for key in keys)
+    case, patient, sha256 = (str(row[key]) for key in ("case", "patient", "image_sha256"))
     return Entry(case, patient, sha256, scans[case].files if case in scans else "")
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from scripts.errors import InputError
-
-PARTS = ("training", "validation", "test")
+from scripts.io.split_file import PARTS
 
 
 def assign_patients(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:

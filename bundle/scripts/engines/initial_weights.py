@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings, split_patients
+from scripts.io.run_folder import inherited_patients, own_patients, read_settings
+from scripts.io.split_file import read_split_file, split_patients
 from scripts.io.weights import load_weights, weights_sha256
 from scripts.networks.backbone import Backbone
 
@@ -38,8 +39,11 @@ def start_from(network: Backbone, path: str, split_file: str) -> None:
     """
     patients = _patients_behind(path)
     if patients is None:
-        logger.warning("%s: no split.json beside it; make sure it has not seen a test patient.", path)
-    shared = sorted((patients or set()) & (split_patients(Path(split_file), "test") or set()))
+        logger.warning(
+            "%s: no split.json of its training beside it; make sure it has not seen a test patient.", path
+        )
+    tested = split_patients(read_split_file(split_file), "test") if Path(split_file).is_file() else set()
+    shared = sorted((patients or set()) & tested)
     if shared:
         raise InputError(
             f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from scripts.io.digest import file_sha256
+from scripts.io.split_file import read_split_file, split_patients
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -20,16 +22,18 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def own_patients(folder: Path) -> set[str] | None:
-    """Return the patients a run was trained or chosen on, None where its folder has no ``split.json``."""
-    return split_patients(folder / "split.json", "training", "validation")
+    """Return the patients a run was trained or chosen on, None where its folder does not tell.
 
-
-def split_patients(path: Path, *parts: str) -> set[str] | None:
-    """Return the patients of parts of a split file, None where there is no file."""
+    A ``split.json`` that the run's settings do not name is of another run, or of none: a training on given
+    scans leaves the file of an earlier one in its folder alone.
+    """
+    path = folder / "split.json"
     if not path.is_file():
         return None
-    split = json.loads(path.read_text(encoding="utf-8"))
-    return {row["patient"] for part in parts for row in split[part]}
+    sha256 = file_sha256(path)
+    if read_settings(folder).get("split", sha256) != sha256:
+        return None
+    return split_patients(read_split_file(path), "training", "validation")
 
 
 def inherited_patients(settings: Mapping[str, Any]) -> set[str] | None:
