@@ -1,4 +1,4 @@
-"""Brain-MRI anomaly scoring with a Bayesian VAE: the code behind the bundle's configs.
+"""Brain-MRI anomaly maps with uncertainty, and the CL-VAE: the code behind the bundle's configs.
 
 The sub-packages point one way: ``data -> networks -> objectives, uncertainty -> evaluation ->
 engines, report``; configs wire them together and hold every path and every choice.
