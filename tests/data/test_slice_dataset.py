@@ -271,11 +271,18 @@ def test_nothing_but_lesions_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("assumed", [False, True])
-def test_the_training_config_hands_the_key_to_training_and_validation(assumed):
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        (("train",), ("train", "validate")),
+        *((("train", name), ("train", "test")) for name in ("evaluate", "report", "ablation")),
+    ],
+)
+def test_the_configs_hand_the_key_to_every_set_of_slices(files, parts, assumed):
     config = ConfigParser()
-    config.read_config(str(BUNDLE_ROOT / "configs" / "train.yaml"))
+    config.read_config([str(BUNDLE_ROOT / "configs" / f"{name}.yaml") for name in files])
     assert config["assume_normal"] is False
     config["assume_normal"] = assumed
-    for part in ("train", "validate"):
+    for part in parts:
         reference = config[f"{part}#dataset#assume_normal"]
         assert config.get_parsed_content(reference.removeprefix("@")) is assumed
