@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from scripts.io.digest import file_sha256
+
 
 def write_split(
     folder: Path, training: Iterable[str] = (), validation: Iterable[str] = (), test: Iterable[str] = ()
-) -> Path:
-    """Write ``split.json`` with these patients into a folder."""
+) -> str:
+    """Write ``split.json`` with these patients into a folder; return its hash, as a run keeps it."""
     sides = {"training": training, "validation": validation, "test": test}
     rows = {
         part: [{"case": name, "patient": name, "image_sha256": "0"} for name in names]
@@ -18,4 +20,4 @@ def write_split(
     }
     path = folder / "split.json"
     path.write_text(json.dumps({"version": 1, "seed": 0, "fractions": [0.65, 0.15, 0.2], **rows}))
-    return path
+    return file_sha256(path)

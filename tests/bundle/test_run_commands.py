@@ -60,6 +60,15 @@ def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     assert slices["patient"].nunique() == model["patients_test"]
 
 
+def test_evaluation_refuses_to_call_the_weights_of_one_seed_those_of_another(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...]
+) -> None:
+    options = ["--config_file", EVALUATION, *tiny_options, f"--output_dir={tiny_run[0]}", "--seed=1"]
+    ended = commands.run("run", "evaluating", *options)
+    assert ended.code == 2
+    assert "expected a run trained with seed 1, found one with 0; give --seed 0" in ended.error
+
+
 def test_evaluation_on_another_set_leaves_out_patients_that_were_trained_on(
     commands: WarmCommands, evaluated: tuple[Path, Ended], tiny_options: tuple[str, ...], tiny_cohort: Path
 ) -> None:
@@ -87,9 +96,23 @@ def test_evaluation_without_lesions_gives_no_figures_but_reasons(
     generate_cohort(
         cohort, 6, tumour_fraction=0, modalities=["t1ce"], resolution_mm=4, slice_mm=8, progress=False
     )
-    options = ["--config_file", EVALUATION, *tiny_options, f"--dataset_dir={cohort}"]
-    folders = [f"--model_dir={tiny_run[0]}", f"--output_dir={tmp_path / 'out'}", f"--cache_dir={tmp_path}"]
-    ended = commands.run("run", "evaluating", *options, *folders, "--bootstrap_samples=20").check()
+    options = [
+        "--config_file",
+        EVALUATION,
+        *tiny_options,
+        f"--dataset_dir={cohort}",
+        "--bootstrap_samples=20",
+    ]
+    weights = tmp_path / "weights"  # alone, as the bundle's own: of unknown patients
+    weights.mkdir()
+    (weights / "model.pt").write_bytes((tiny_run[0] / "model.pt").read_bytes())
+    options += [f"--model_dir={weights}", f"--output_dir={tmp_path / 'out'}", f"--cache_dir={tmp_path}"]
+    options += ["--bootstrap_samples=20"]
+    ended = commands.run("run", "evaluating", *options)
+    assert ended.code == 2
+    assert "Expected the split that the weights were trained with" in ended.error
+    ended = commands.run("run", "evaluating", *options, "--split#make=true").check()
+    assert "does not tell whose scans it was trained on" in ended.error + ended.out
     assert "Not defined: auroc_balanced" in ended.out
     rows = json.loads((tmp_path / "out" / "evaluation" / "metrics.json").read_text())
     for row in rows:

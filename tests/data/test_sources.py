@@ -59,29 +59,44 @@ def test_the_split_is_made_once(tmp_path):
         save_scan(tmp_path / "scans" / f"{name}.nii.gz", generator.random((3, 3, 3)), np.eye(4))
     scans = sources.scans_or_phantoms(str(tmp_path / "scans"), str(tmp_path / "phantoms"))
     file = tmp_path / "run" / "split.json"
+    with pytest.raises(InputError, match=r"split that the weights were trained with in .* --split_file"):
+        sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3, make=False)
     first = sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3)
     content = json.loads(file.read_text())
-    second = sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3)
+    second = sources.split_scans(scans, str(file), [0.5, 0.25, 0.25], seed=3, make=False)
     assert first == second
     assert json.loads(file.read_text()) == content
     sides = [first.training, first.validation, first.test]
     assert sorted(scan["case"] for side in sides for scan in side) == list("abcdef")
 
 
-def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(caplog):
-    records = [{"case": f"c{n}", "patient": f"p{n}"} for n in range(4)]
+def make_records(folder: Path, count: int = 4) -> list[dict]:
+    generator = np.random.default_rng(0)
+    paths = [folder / f"c{n}.nii.gz" for n in range(count)]
+    for path in paths:
+        save_scan(path, generator.random((3, 3, 3)), np.eye(4))
+    return [
+        {"case": f"c{n}", "patient": f"p{n}", "image": [str(path)], "label": None}
+        for n, path in enumerate(paths)
+    ]
+
+
+def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(tmp_path, caplog):
+    records = make_records(tmp_path)
     split = sources.Split(training=records[:1], validation=records[1:2], test=records[2:3])
     caplog.set_level("INFO")
     assert sources.unseen_scans(records, split) == records[2:]
     assert "Leaving out 2 of 4 scans" in caplog.text
-    twin = {"case": "other name", "patient": "p0"}
+    twin = records[3] | {"case": "other scan", "patient": "p0"}
     assert sources.unseen_scans([*records[2:], twin], split) == records[2:]
+    renamed = [records[0] | {"case": "copy", "patient": "p2"}]  # makes p2 a patient that was trained on
+    assert sources.unseen_scans([*records[2:], *renamed], split) == records[3:]
     with pytest.raises(InputError, match=r"all 1 are of those in their training .* --test_dir"):
         sources.unseen_scans([twin], split)
 
 
 def test_patients_behind_the_weights_a_training_started_from_are_left_out_too(tmp_path, caplog):
-    records = [{"case": f"c{n}", "patient": f"p{n}"} for n in range(4)]
+    records = make_records(tmp_path)
     split = sources.Split(training=records[:1], validation=records[1:2], test=[])
     for patients, left in ((["p2"], records[3:]), (None, records[2:])):
         settings = {"initial_weights": {"sha256": "0", "patients": patients}}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.data.hashing import content_hash
-from scripts.data.splits import Split, check_disjoint, load_or_make_split
+from scripts.data.splits import Split, load_or_make_split
 from scripts.data.splits_assign import PARTS, assign_patients
 from scripts.errors import InputError
 
@@ -370,16 +370,3 @@ def test_copy_that_joins_two_patients_across_sides(scans, tmp_path):
         InputError, match=rf"each patient on one side .* but '{one['patient']}' is in training"
     ):
         load_or_make_split([*scans, copy], path)
-
-
-# --- two lists ---
-
-
-def test_check_disjoint(scans, tmp_path):
-    check_disjoint({"training": scans[:4], "test": scans[4:]})
-    with pytest.raises(InputError, match=r"each patient on one side of the split, but 's03' is in training"):
-        check_disjoint({"training": scans[:4], "test": scans[3:]})
-    with pytest.raises(
-        InputError, match=r"the same one is in training \(case 's00', .*\) and in test \(case 'zz',"
-    ):
-        check_disjoint({"training": scans[:4], "test": [*scans[4:], duplicate(scans, 0, "zz")]})

@@ -17,15 +17,17 @@ from tests.split_files import write_split
 @pytest.fixture
 def split_file(tmp_path: Path) -> str:
     """Of the training that starts."""
-    return str(write_split(tmp_path, test=["tested"]))
+    write_split(tmp_path, test=["tested"])
+    return str(tmp_path / "split.json")
 
 
 def make_weights(folder: Path, *patients: str, initial: dict | None = None, split: bool = True) -> Path:
     folder.mkdir()
     torch.save(small_vae(seed=5).state_dict(), folder / "model.pt")
-    torch.save({"fingerprint": {"initial_weights": initial} if initial else {}}, folder / "resume.pt")
-    if split:
-        write_split(folder, patients)
+    settings = {"initial_weights": initial} if initial else {}
+    torch.save({"fingerprint": {"split": write_split(folder, patients), **settings}}, folder / "resume.pt")
+    if not split:
+        (folder / "split.json").unlink()
     return folder / "model.pt"
 
 

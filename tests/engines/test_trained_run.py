@@ -22,9 +22,9 @@ def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str,
     folder.mkdir()
     network = small_vae(heads=heads)
     torch.save(network.state_dict(), folder / "model.pt")
+    settings = {**network.arguments, **EXPECTED, "seed": 7, "split": write_split(folder, seen)}
     if resume:
-        torch.save({"fingerprint": {**network.arguments, **EXPECTED, "seed": 7}}, folder / "resume.pt")
-    write_split(folder, seen)
+        torch.save({"fingerprint": settings}, folder / "resume.pt")
     return folder
 
 
@@ -98,6 +98,8 @@ def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -
     folder = make_run(tmp_path / "run")
     assert load([str(folder)])[0].patients_known
     (folder / "split.json").unlink()
+    assert not load([str(folder)])[0].patients_known
+    write_split(folder, ("p2",))  # drawn later
     assert not load([str(folder)])[0].patients_known
     state = torch.load(folder / "resume.pt", weights_only=True)
     state["fingerprint"]["split"] = "of the test"  # trained on the very split, kept elsewhere

@@ -1,23 +1,24 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from scripts.io.digest import file_sha256
 from scripts.io.run_folder import inherited_patients, own_patients, read_settings
 from tests.split_files import write_split
 
 
 def test_own_patients_are_those_of_training_and_validation(tmp_path) -> None:
+    sha256 = write_split(tmp_path, ["a", "b"], ["c"], ["d"])
+    torch.save({"fingerprint": {"split": sha256}}, tmp_path / "resume.pt")
+    assert own_patients(tmp_path) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"split": "of given scans"}, None])
+def test_a_split_that_the_settings_do_not_name_tells_nothing(tmp_path, settings) -> None:
     assert own_patients(tmp_path) is None
     write_split(tmp_path, ["a", "b"], ["c"], ["d"])
-    assert own_patients(tmp_path) == {"a", "b", "c"}
-
-
-def test_a_split_of_another_run_does_not_tell_the_own_patients(tmp_path) -> None:
-    path = write_split(tmp_path, ["a", "b"], ["c"], ["d"])
-    torch.save({"fingerprint": {"split": file_sha256(path)}}, tmp_path / "resume.pt")
-    assert own_patients(tmp_path) == {"a", "b", "c"}
-    torch.save({"fingerprint": {"split": "of the given scans"}}, tmp_path / "resume.pt")
+    if settings is not None:
+        torch.save({"fingerprint": settings}, tmp_path / "resume.pt")
     assert own_patients(tmp_path) is None
 
 

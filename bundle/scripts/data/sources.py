@@ -9,6 +9,7 @@ from pathlib import Path
 from scripts.data.datalist import find_scans
 from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
+from scripts.data.splits_entries import hash_scans
 from scripts.errors import InputError
 from scripts.io.run_folder import inherited_patients, read_settings
 
@@ -42,7 +43,7 @@ def scans_or_phantoms(
 
 
 def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None) -> list[dict]:
-    """Return the scans of patients that nothing was trained or chosen on.
+    """Return the scans of patients that nothing was trained or chosen on, told by name and by volume.
 
     Args:
         scans: records of another data set, with aliases applied.
@@ -55,8 +56,13 @@ def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None
     inherited = inherited_patients(read_settings(Path(run_dir))) if run_dir else set()
     if inherited is None:
         logger.warning("%s started from weights of unknown patients; make sure no scan is of one.", run_dir)
-    seen = {record["patient"] for record in (*split.training, *split.validation)} | (inherited or set())
-    left = [record for record in scans if record["patient"] not in seen]
+    own = hash_scans([*split.training, *split.validation])
+    patients = {entry.patient for entry in own} | (inherited or set())
+    others = hash_scans([record for record in scans if record["patient"] not in patients])
+    # A volume that was trained on under another name makes its patient a seen one.
+    volumes = {entry.sha256 for entry in own}
+    patients |= {entry.patient for entry in others if entry.sha256 in volumes}
+    left = [record for record in scans if record["patient"] not in patients]
     if not left:
         raise InputError(
             f"Expected scans of patients that the weights have not seen, but all {len(scans)} are of those "
@@ -71,6 +77,26 @@ def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None
     return left
 
 
-def split_scans(scans: Sequence[dict], split_file: str, fractions: Sequence[float], seed: int) -> Split:
-    """Return the patient-level split of ``scans``, from its file when there is one."""
+def split_scans(
+    scans: Sequence[dict], split_file: str, fractions: Sequence[float], seed: int, make: bool = True
+) -> Split:
+    """Return the patient-level split of ``scans``, from its file when there is one.
+
+    Args:
+        scans: records, with aliases applied.
+        split_file: path of the file.
+        fractions: shares of training, validation and test of a new split.
+        seed: of a new split.
+        make: make the file where there is none, as a training does; what measures weights must not, for a new
+            split knows nothing of the patients that they have seen.
+
+    Raises:
+        InputError: there is no file and none is to be made, or see :func:`load_or_make_split`.
+    """
+    if not make and not Path(split_file).is_file():
+        raise InputError(
+            f"Expected the split that the weights were trained with in '{split_file}', but there is no such "
+            "file; give it with --split_file, or a new one with --split#make true if they have seen none of "
+            "these patients."
+        )
     return load_or_make_split(scans, split_file, fractions, seed)

@@ -16,7 +16,7 @@ from scripts.errors import InputError
 from scripts.io.atomic import write_json
 from scripts.io.split_file import PARTS, VERSION, read_split_file
 
-__all__ = ["Split", "check_disjoint", "exclude_patients", "load_aliases", "load_or_make_split"]
+__all__ = ["Split", "exclude_patients", "load_aliases", "load_or_make_split"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,18 +71,6 @@ def load_or_make_split(
         write_json(path, _to_json(sides, fractions, seed))
     by_case = {scan["case"]: scan for scan in scans}
     return Split(**{part: [by_case[entry.case] for entry in sides[part]] for part in PARTS})
-
-
-def check_disjoint(sides: Mapping[str, Sequence[dict]]) -> None:
-    """Refuse lists of scans that share a patient or a volume (the files are read, with progress).
-
-    Args:
-        sides: Scan records by the name of their side, for example ``{"training": ..., "test": ...}``.
-
-    Raises:
-        InputError: A patient or a volume is on two sides, or a scan cannot be read.
-    """
-    check_sides({side: hash_scans(scans) for side, scans in sides.items()})
 
 
 def _check_scans(scans: Sequence[dict]) -> None:

@@ -64,10 +64,11 @@ class UnitRunner:
         path = self.path(unit)
         result = load_unit(path)
         wanted = json.loads(json.dumps(self._settings(unit, result.settings)))
-        for name, stored in result.settings.items():
-            if wanted.get(name, stored) != stored:
+        for name, value in wanted.items():
+            stored = result.settings.get(name, "unset")
+            if stored != value:
                 raise InputError(
-                    f"{path}: expected a unit with {name} {json.dumps(wanted[name])}, found one with "
+                    f"{path}: expected a unit with {name} {json.dumps(value)}, found one with "
                     f"{json.dumps(stored)}; give another --output_dir, or remove the file to run it anew."
                 )
         return result

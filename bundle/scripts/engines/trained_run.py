@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from scripts.engines.calibration_file import find_calibration
 from scripts.errors import InputError
@@ -18,6 +19,8 @@ from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.mappers import mapper_class
 from scripts.uncertainty.scores import score_name
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,32 +85,44 @@ def load_runs(
             f"Expected folders of trained runs with different names, got {list(folders)}; "
             "name them as --runs \"{'first': <folder>, 'second': <folder>}\"."
         )
-    test = _Test(set(test_patients), split_sha256)
-    return [
-        _load_run(name, Path(path), like, alpha, expected, test, as_calibrated)
-        for name, path in named.items()
-    ]
+    patients = set(test_patients)
+    runs = []
+    for name, path in named.items():
+        known = check_run(path, expected, patients, split_sha256)
+        runs.append(_load_run(name, Path(path), like, alpha, as_calibrated, known))
+    return runs
 
 
-class _Test(NamedTuple):
-    """What runs are measured on."""
+def check_run(
+    folder: str, expected: Mapping[str, Any], test_patients: Iterable[str], split_sha256: str
+) -> bool:
+    """Refuse to measure a run on data that are not its own, or on patients that it saw.
 
-    patients: set[str]
-    split_sha256: str
+    Args:
+        folder: output folder of the training; where it holds weights alone, nothing can be refused.
+        expected: settings that the training must have had, by their names in its fingerprint.
+        test_patients: patients that the run may not have been trained or chosen on.
+        split_sha256: hash of the split file whose test patients these are.
+
+    Returns:
+        Whether it is sure that it saw none of them; where it is not, a warning says so.
+
+    Raises:
+        InputError: other settings, or a test patient among those of the run.
+    """
+    path = Path(folder)
+    training = read_settings(path)
+    _check_settings(path, training, expected)
+    known = _check_patients(path, training, set(test_patients), split_sha256)
+    if not known:
+        logger.warning("%s does not tell whose scans it was trained on: make sure of the test.", path)
+    return known
 
 
 def _load_run(
-    name: str,
-    folder: Path,
-    like: AnomalyMapper,
-    alpha: float,
-    expected: Mapping[str, Any],
-    test: _Test,
-    as_calibrated: bool,
+    name: str, folder: Path, like: AnomalyMapper, alpha: float, as_calibrated: bool, known: bool
 ) -> TrainedRun:
     training = read_settings(folder)
-    _check_data(folder, training, expected)
-    known = _check_patients(folder, training, test)
     scoring, file = {**like.settings(), "alpha": alpha}, folder / "calibration.json"
     if as_calibrated and file.is_file():
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -132,7 +147,7 @@ def _make_mapper(
     return kind(**scoring, **{name: training[name] for name in names if name in training})
 
 
-def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _check_settings(folder: Path, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     for key, value in expected.items():
         if settings.get(key, value) != value:
             raise InputError(
@@ -141,11 +156,13 @@ def _check_data(folder: Path, settings: Mapping[str, Any], expected: Mapping[str
             )
 
 
-def _check_patients(folder: Path, training: Mapping[str, Any], test: _Test) -> bool:
+def _check_patients(
+    folder: Path, training: Mapping[str, Any], test_patients: set[str], split_sha256: str
+) -> bool:
     """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
-    own = set() if training.get("split") == test.split_sha256 else own_patients(folder)
+    own = set() if training.get("split") == split_sha256 else own_patients(folder)
     inherited = inherited_patients(training)
-    shared = sorted(((own or set()) | (inherited or set())) & test.patients)
+    shared = sorted(((own or set()) | (inherited or set())) & test_patients)
     if shared:
         raise InputError(
             f"{folder}: expected no test patient among those the run was trained or chosen on, found "

@@ -24,14 +24,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
 def own_patients(folder: Path) -> set[str] | None:
     """Return the patients a run was trained or chosen on, None where its folder does not tell.
 
-    A ``split.json`` that the run's settings do not name is of another run, or of none: a training on given
-    scans leaves the file of an earlier one in its folder alone.
+    Only the ``split.json`` that the run's settings name by its hash tells: another one is of another run, or
+    was drawn after the training.
     """
     path = folder / "split.json"
-    if not path.is_file():
-        return None
-    sha256 = file_sha256(path)
-    if read_settings(folder).get("split", sha256) != sha256:
+    if not path.is_file() or read_settings(folder).get("split") != file_sha256(path):
         return None
     return split_patients(read_split_file(path), "training", "validation")
 
