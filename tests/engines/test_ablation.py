@@ -122,6 +122,10 @@ def test_a_unit_with_other_settings_is_not_taken_for_done(finished, run_ablation
     for setting, message in (
         ({"learning_rate": 0.01}, "with learning_rate 0.01, found one with 0.002; give another --output_dir"),
         ({"alpha": 0.25}, "with alpha 0.25, found one with 0.0"),
+        ({"lesion_share": 0.5}, "with lesion_share 0.5, found one with 0.65"),
+        ({"lesion_ranges#count": [1, 1]}, 'with lesion_ranges {"_target_"'),
+        ({"assume_normal": True}, "with assume_normal true, found one with false"),
+        ({"alphas": [0.0]}, "with alphas [0.0], found one with [0.0, 0.5]"),
         ({"dataset_name": "other"}, 'with dataset "other", found one with "cohort"'),
         ({"variants#no_attention#heads": 1}, "no_attention-0.json: expected a unit with"),
     ):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
+from scripts.engines.ablation_settings import unit_settings
 from scripts.engines.ablation_units import UnitResult, load_unit
 from scripts.engines.ablation_variants import Config, Variant, parser_of
 from scripts.engines.overrides import overridden
@@ -115,10 +116,9 @@ class UnitRunner:
         }
 
     def _settings(self, unit: Unit, names: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a unit depends on: of ``names`` and of what reads weights, the values in its config."""
+        """Return what a unit depends on, by ``names`` of its training's settings and more."""
         config = self._config(unit, unit.variant.overrides)
-        known = {*names, *config["reads_weights"]} & {*config}
-        settings = {name: config[name] for name in sorted(known)}
+        settings = unit_settings(config, {*names, *config["reads_weights"]})
         return settings | {"overrides": dict(unit.variant.overrides), **self.identity}
 
 

@@ -99,6 +99,18 @@ def plain_settings(workflow: ConfigWorkflow | None = None) -> dict[str, Any]:
     }
 
 
+def references(config: Any) -> Iterator[str]:  # noqa: ANN401 - any config content
+    """Yield the top-level keys that a part of a config refers to, by ``@`` or ``%``."""
+    if isinstance(config, dict | list):
+        for value in config.values() if isinstance(config, dict) else config:
+            yield from references(value)
+    elif isinstance(config, str):
+        for found in ReferenceResolver.match_refs_pattern(config):
+            yield found.split("::")[0]
+        if config.startswith("%"):
+            yield config[1:].replace("#", "::").split("::")[0]
+
+
 def running_workflow() -> ConfigWorkflow | None:
     """Return the workflow that the caller runs in, None outside of one."""
     frame = inspect.currentframe()
@@ -118,7 +130,7 @@ def _check_keys(current: dict[str, Any], known: dict[str, Any], workflow: Config
         )
     allowed = {
         *known,
-        *_references(current),
+        *references(current),
         *_tracking_keys(current),
         "_meta_",
         workflow.run_id,
@@ -191,17 +203,6 @@ def _parameters(target: str | None) -> list[str]:
         if one is not object:
             names.extend(inspect.signature(one.__init__ if inspect.isclass(one) else one).parameters)
     return names
-
-
-def _references(config: Any) -> Iterator[str]:  # noqa: ANN401 - any config content
-    if isinstance(config, dict | list):
-        for value in config.values() if isinstance(config, dict) else config:
-            yield from _references(value)
-    elif isinstance(config, str):
-        for found in ReferenceResolver.match_refs_pattern(config):
-            yield found.split("::")[0]
-        if config.startswith("%"):
-            yield config[1:].replace("#", "::").split("::")[0]
 
 
 def _tracking_keys(current: Mapping[str, Any]) -> set[str]:
