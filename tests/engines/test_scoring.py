@@ -14,7 +14,15 @@ from scripts.engines.evaluating import model_scores
 from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, score_slices
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
-from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, masked_mean, peak, slice_score
+from scripts.uncertainty.scores import (
+    RECONSTRUCTION_SCORES,
+    Pooling,
+    Score,
+    masked_mean,
+    peak,
+    score_name,
+    slice_score,
+)
 from scripts.uncertainty.slice_smoothing import smooth_over_slices
 from tests.engines.toys import toy_images, toy_network
 
@@ -101,7 +109,7 @@ def test_number_that_is_none_names_scan_and_slice(mapper: AnomalyMapper, slices:
 def test_evaluation_reports_every_score_at_every_alpha_once(
     scored: ScoredSlices, mapper: AnomalyMapper
 ) -> None:
-    scores = model_scores(scored, [0.0, 0.5], mapper)
+    scores = model_scores(scored, [0.0, 0.5], mapper, 0.5)
     assert list(scores) == [
         "squared_error",
         "uncertainty_weighted, alpha 0",
@@ -122,14 +130,28 @@ def test_evaluation_reports_every_score_at_every_alpha_once(
 
 def test_a_network_that_says_lesion_has_two_scores_more(slices: Slices) -> None:
     found = score_slices(small_lesion_mapper(), slices, batch_size=4)
-    scores = model_scores(found, [0.0], small_lesion_mapper())
-    by_mean = model_scores(found, [0.0], small_lesion_mapper(pooling="mean"))
+    scores = model_scores(found, [0.0], small_lesion_mapper(), 0.0)
+    by_mean = model_scores(found, [0.0], small_lesion_mapper(pooling="mean"), 0.0)
     assert set(scores) - set(by_mean) == {f"{score}, peak" for score in RECONSTRUCTION_SCORES}
     with torch.no_grad():
         anomaly = small_lesion_mapper()(slices.images)[:, 1:2]
     inside = slices.images > 0
     np.testing.assert_allclose(scores["lesion, peak"], peak(anomaly, inside).numpy(), rtol=1e-4)
     np.testing.assert_allclose(scores["lesion, alpha 0"], masked_mean(anomaly, inside).numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 1.0])
+@pytest.mark.parametrize("pooling", Pooling)
+def test_its_own_score_is_among_them_at_every_weight(slices: Slices, pooling: str, alpha: float) -> None:
+    spaced = Slices(slices.images, slices.facts.assign(spacing_mm=5.0))
+    mapper = small_lesion_mapper(score="squared_error", pooling=pooling, slice_smoothing=6.0)
+    found = score_slices(mapper, spaced, batch_size=4)
+    own = ("squared_error", alpha, pooling, 6.0)
+    scores = model_scores(found, [0.0, 0.5], mapper, alpha)
+    np.testing.assert_array_equal(scores[score_name(*own)], found.scores(*own))
+    # Another weight has another name wherever it is another number.
+    other = ("squared_error", 0.5, pooling, 6.0)
+    assert score_name(*other) != score_name(*own)
 
 
 def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: Slices) -> None:
@@ -151,7 +173,7 @@ def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: 
     np.testing.assert_allclose(found.anomaly, expected[:, 0], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found.pred[:, 1], found.anomaly)
     np.testing.assert_array_equal(found.pred[:, [0, 2, 3, 4]], alone.pred[:, [0, 2, 3, 4]])
-    scores = model_scores(found, [0.0], mapper)
-    assert set(scores) - set(model_scores(alone, [0.0], small_lesion_mapper())) == {"lesion, peak, 6 mm"}
+    scores = model_scores(found, [0.0], mapper, 0.0)
+    assert set(scores) - set(model_scores(alone, [0.0], small_lesion_mapper(), 0.0)) == {"lesion, peak, 6 mm"}
     np.testing.assert_allclose(scores["lesion, peak, 6 mm"], peak(expected, inside), rtol=1e-4)
     np.testing.assert_array_equal(scores["lesion, peak"], alone.scores("lesion", 0.0, "peak"))

@@ -164,6 +164,11 @@ def test_slice_score_takes_the_pooling_for_the_pixel_score_alone():
         (("nll", 0.5, "mean"), "nll, alpha 0.5"),
         (("lesion", 0.0, "peak"), "lesion, peak"),
         (("lesion", 0.25, "peak"), "lesion, peak, alpha 0.25"),
+        (("lesion", 0.25, "peak", 6.0), "lesion, peak, alpha 0.25, 6 mm"),
+        (("lesion", 0.0, "mean", 6.0), "lesion, alpha 0, 6 mm"),
+        (("squared_error", 0.0, "mean", 6.0), "squared_error, 6 mm"),
+        (("squared_error", 0.5, "mean", 6.0), "squared_error, alpha 0.5, 6 mm"),
+        (("squared_error", 1.0, "mean", 6.0), "squared_error"),
     ],
 )
 def test_names_in_tables(settings, name):

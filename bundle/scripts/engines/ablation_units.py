@@ -59,7 +59,6 @@ def measure(
     mapper: AnomalyMapper,
     weights: str,
     test: SliceDataset,
-    score: str,
     alpha: float,
     alphas: Sequence[float],
     provenance: Mapping[str, Any],
@@ -71,11 +70,10 @@ def measure(
     """Score the test slices with trained weights; the variant's config says how.
 
     Args:
-        mapper: network, score and pooling.
+        mapper: network, and the score and pooling that the variant is judged by.
         weights: plain state_dict, in the folder of its training.
         test: all brain slices of the test patients.
-        score: pixel score of the slice score that the variant is judged by.
-        alpha: weight of the squared error in it.
+        alpha: weight of the squared error in its slice score.
         alphas: weights at which every other pixel score is kept.
         provenance: columns of the rows.
         all_scores: write a row for every score that is kept, not for the variant's own alone.
@@ -85,9 +83,8 @@ def measure(
     """
     load_weights(mapper, weights)
     scored = score_slices(mapper.to(device), test, device, amp=amp)
-    read = (score, alpha, mapper.pooling, mapper.slice_smoothing)
-    own = score_name(*read)
-    scores = {own: scored.scores(*read)} | model_scores(scored, alphas, mapper)
+    own = score_name(mapper.score, alpha, mapper.pooling, mapper.slice_smoothing)
+    scores = model_scores(scored, alphas, mapper, alpha)
     shown = scores if all_scores else {own: scores[own]}
     rows = evaluate_slices(test.facts, shown, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)

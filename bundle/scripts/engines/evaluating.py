@@ -32,7 +32,6 @@ def evaluate(
     test: SliceDataset,
     training: SliceDataset,
     folder: str,
-    score: str,
     alpha: float,
     provenance: Mapping[str, Any],
     alphas: Sequence[float] = (0.0, 0.5),
@@ -48,8 +47,7 @@ def evaluate(
         test: all brain slices of the test patients.
         training: training slices; baselines learn from them.
         folder: where ``slices.csv``, ``metrics.csv``, ``metrics.json`` and ``detection.png`` go.
-        score: pixel score of the figure.
-        alpha: weight of the squared error in the figure's slice score.
+        alpha: weight of the squared error in the mapper's own slice score, which the figure shows.
         provenance: dataset, modality, configuration, seed, split_seed and run_dir (whose
             ``history.csv`` tells epochs and minutes), for the results table.
         alphas: weights of the squared error at which every other pixel score is reported.
@@ -59,10 +57,10 @@ def evaluate(
         results_file: results table to add the rows to.
     """
     scored = score_slices(mapper, test, device, amp=amp)
-    scores = model_scores(scored, alphas, mapper) | feature_scores(mapper, test, training, device)
+    scores = model_scores(scored, alphas, mapper, alpha) | feature_scores(mapper, test, training, device)
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
-    of_map = _map_scores(mapper, alphas)
+    of_map = _map_scores(mapper, [*alphas, alpha])
     rows = [row | (pixels if row["score"] in of_map else {}) for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
@@ -73,7 +71,7 @@ def evaluate(
     _write(Path(folder), scored, rows)
     plot_detection(
         test.facts,
-        scored.scores(score, alpha, mapper.pooling, mapper.slice_smoothing),
+        scored.scores(mapper.score, alpha, mapper.pooling, mapper.slice_smoothing),
         Path(folder) / "detection.png",
         _title(provenance),
     )
@@ -84,14 +82,15 @@ def evaluate(
 
 
 def model_scores(
-    scored: ScoredSlices, alphas: Sequence[float], mapper: AnomalyMapper
+    scored: ScoredSlices, alphas: Sequence[float], mapper: AnomalyMapper, alpha: float
 ) -> dict[str, np.ndarray]:
-    """Return every slice score of the model by name: pixel scores at each alpha, and both uncertainties.
+    """Return every slice score of the model by name: its own, pixel scores at each alpha, both uncertainties.
 
     Args:
         scored: slices.
         alphas: weights of the squared error.
-        mapper: what scored them; its own score is listed smoothed over slices too, where it smooths.
+        mapper: what scored them.
+        alpha: weight of the squared error in its own score, the only one that is smoothed over slices.
     """
     pooling, smoothing = Pooling(mapper.pooling), mapper.slice_smoothing
     wanted: list[tuple[str, float, str]] = [(Score.SQUARED_ERROR, 1.0, Pooling.MEAN)]
@@ -103,6 +102,7 @@ def model_scores(
         wanted += [(score, 0.0, pooling) for score in RECONSTRUCTION_SCORES]
     read = [(*each, 0.0) for each in wanted]
     read += [(mapper.score, 0.0, pooling, smoothing)] if smoothing else []
+    read.append((mapper.score, alpha, pooling, smoothing))
     scores = {score_name(*each): scored.scores(*each) for each in read}
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
 

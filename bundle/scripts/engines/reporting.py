@@ -67,7 +67,7 @@ def write_report(
     for run in runs:
         logger.info("Measuring %s.", run.name)
         scored = score_slices(run.mapper.to(device), test, device, amp=amp, all_maps=True)
-        scores = model_scores(scored, sorted({*chosen.alphas, run.alpha}), run.mapper)
+        scores = model_scores(scored, chosen.alphas, run.mapper, run.alpha)
         scores |= feature_scores(run.mapper, test, training, device)
         found = evaluate_slices(test.facts, scores, chosen.bootstrap_samples)
         rows += [{"run": run.name, "configuration": "model", **row} for row in found]

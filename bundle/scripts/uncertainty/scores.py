@@ -71,14 +71,18 @@ def score_name(score: str, alpha: float, pooling: str = Pooling.MEAN, slice_smoo
     >>> score_name("lesion", 0.0, "peak", 6.0)
     'lesion, peak, 6 mm'
     """
-    if slice_smoothing and alpha < 1:  # the squared error is of the slice alone
-        return f"{score_name(score, alpha, pooling)}, {slice_smoothing:g} mm"
     name, is_mean = Score(score).value, Pooling(pooling) is Pooling.MEAN
-    if is_mean and name == Score.SQUARED_ERROR:
-        return name
-    if is_mean:
-        return f"{name}, alpha {alpha:g}"
-    return f"{name}, {Pooling(pooling).value}" + (f", alpha {alpha:g}" if alpha else "")
+    smoothed = slice_smoothing > 0 and alpha < 1  # the squared error is of the slice alone
+    parts = [name] if is_mean else [name, Pooling(pooling).value]
+    if is_mean and name == Score.SQUARED_ERROR:  # of the slice alone it is the same at every weight
+        weight_matters = smoothed and alpha > 0
+    else:
+        weight_matters = is_mean or alpha > 0
+    if weight_matters:
+        parts.append(f"alpha {alpha:g}")
+    if smoothed:
+        parts.append(f"{slice_smoothing:g} mm")
+    return ", ".join(parts)
 
 
 SCORE_CODES = {score: code for code, score in enumerate(Score)}
