@@ -214,14 +214,20 @@ def test_evaluation_is_logged_to_the_run_of_the_training(
     rows = [
         {"configuration": "default", "score": "nll, alpha 0", **figures},
         {"configuration": "trivial", "score": "position", **figures},
+        {"configuration": "pca", "score": "pca", **figures},
     ]
     (tmp_path / "metrics.json").write_text(json.dumps(rows))
     opened = Store()
     monkeypatch.setattr("mlflow.MlflowClient", lambda _: opened)
     log_evaluation(str(tmp_path), str(tmp_path))
-    ((args, given),) = opened.named("log_batch")
+    log_evaluation(str(tmp_path), str(tmp_path), test_name="other set")
+    (args, given), (_, of_other) = opened.named("log_batch")
     assert args == (json.loads((tmp_path / RUN_FILE).read_text())["run_id"],)
     assert {one.key: one.value for one in given["metrics"]} == {
         "test_auroc_balanced/nll alpha 0": 0.75,
         "test_auroc_matched/nll alpha 0": 0.5,
+    }
+    assert {one.key for one in of_other["metrics"]} == {
+        "test_other_set_auroc_balanced/nll alpha 0",
+        "test_other_set_auroc_matched/nll alpha 0",
     }

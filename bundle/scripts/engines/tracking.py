@@ -24,6 +24,7 @@ from ignite.engine import Engine
 from monai.handlers import MLFlowHandler
 from monai.utils import optional_import, path_to_sqlite_uri, path_to_uri
 
+from scripts.engines.learned_baselines import PCA
 from scripts.engines.overrides import plain_settings
 from scripts.io.atomic import write_json
 from scripts.report.results import TRIVIAL
@@ -150,12 +151,13 @@ class RunTracker:
                 self.logged_epoch = epoch
 
 
-def log_evaluation(run_dir: str, folder: str) -> None:
+def log_evaluation(run_dir: str, folder: str, test_name: str | None = None) -> None:
     """Add figures and files of an evaluation to the MLflow run of its training, if that was tracked.
 
     Args:
         run_dir: output folder of the training.
-        folder: what the evaluation wrote, with ``metrics.json``.
+        folder: what the evaluation wrote, with ``metrics.json``; its files go to one of this name.
+        test_name: of another data set than the training's, whose figures get names of their own.
     """
     stored = _stored_run(Path(run_dir))
     if stored is None or not _has_mlflow:
@@ -164,14 +166,15 @@ def log_evaluation(run_dir: str, folder: str) -> None:
     uri = None if "***" in stored["tracking_uri"] else stored["tracking_uri"]
     client = _SteadyClient(mlflow.MlflowClient(uri))
     rows = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    test = "test" if test_name is None else "test_" + re.sub(r"[^\w.-]", "_", test_name)
     figures = {
-        f"test_{name}/{row['score'].replace(',', '')}": row[name]
+        f"{test}_{name}/{row['score'].replace(',', '')}": row[name]
         for row in rows
         for name in ("auroc_balanced", "ap_balanced", "auroc_matched")
-        if row["configuration"] != TRIVIAL and row[name] is not None
+        if row["configuration"] not in (TRIVIAL, PCA) and row[name] is not None
     }
     _log_figures(client, stored["run_id"], figures, step=0)
-    client.log_artifacts(stored["run_id"], folder, "evaluation")
+    client.log_artifacts(stored["run_id"], folder, Path(folder).name)
 
 
 class _SteadyClient:
