@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from small_networks import small_lesion_mapper
 from torch.utils.data import Dataset
 
-from scripts.engines.evaluating import model_scores
+from scripts.engines.evaluating import model_scores, pixel_figures
 from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, score_slices
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
@@ -33,6 +33,7 @@ class Slices(Dataset):
 
     images: torch.Tensor
     facts: pd.DataFrame
+    masks: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -152,6 +153,22 @@ def test_its_own_score_is_among_them_at_every_weight(slices: Slices, pooling: st
     # Another weight has another name wherever it is another number.
     other = ("squared_error", 0.5, pooling, 6.0)
     assert score_name(*other) != score_name(*own)
+
+
+def test_pixel_figures_are_of_slices_whose_lesions_are_known(slices: Slices, mapper: AnomalyMapper) -> None:
+    masks = torch.zeros((7, 1, *slices.images.shape[2:]))
+    masks[:4, :, 8:12, 8:12] = 1
+    facts = slices.facts.assign(patient=slices.facts["case"], label=[1, 1, 1, -1, 0, -1, -1])
+    # The fourth has a trace of a lesion, the last two no mask.
+    facts["lesion_mm2"] = [200.0, 200.0, 200.0, 20.0, 0.0, np.nan, np.nan]
+    test = Slices(slices.images, facts, masks)
+    scored = score_slices(mapper, test, batch_size=4)
+    known = Slices(slices.images[:5], facts[:5], masks[:5])
+    expected = pixel_figures(replace(scored, anomaly=scored.anomaly[:5]), known, 20)
+    assert pixel_figures(scored, test, 20) == expected
+    assert 0 < expected["ap_pixel"] < 1
+    unmasked = Slices(slices.images, facts.assign(label=-1, lesion_mm2=np.nan), torch.zeros_like(masks))
+    assert pixel_figures(scored, unmasked, 20)["ap_pixel"] is None
 
 
 def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: Slices) -> None:

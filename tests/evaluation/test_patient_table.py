@@ -32,6 +32,11 @@ def test_rows_count_and_measure_each_patient():
         assert row["largest_lesion_mm2"] == facts["lesion_mm2"][mine].max()
         assert row["score_highest"] == scores[mine].max()
     assert [row["dice"] for row in rows] == [4 / 6, None, None]
+    assert [row["undefined"] for row in rows] == [
+        "",
+        "dice: no mask",
+        "dice: no lesion pixel in the foreground",
+    ]
     order = np.random.default_rng(0).permutation(len(facts))
     assert patient_table(facts.iloc[order], scores[order], 0.5, overlap) == rows
 
@@ -41,4 +46,7 @@ def test_without_masks_lesions_or_thresholds_cells_are_null():
     facts["label"], facts["lesion_mm2"] = 0, np.nan
     row = patient_table(facts, scores, None, None)[0]
     assert row["largest_lesion_mm2"] is row["auroc"] is row["dice"] is row["alarms_normal"] is None
-    assert row["undefined"] == "auroc: no abnormal slice among 20"
+    assert row["undefined"] == (
+        "largest_lesion_mm2: no mask; auroc: no abnormal slice among 20; "
+        "alarms_abnormal, alarms_normal, dice: no threshold from validation slices"
+    )

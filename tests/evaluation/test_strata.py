@@ -47,7 +47,10 @@ def test_permuting_slices_changes_nothing():
 def test_an_empty_stratum_is_null_with_its_reason():
     row = measure(COHORT, edges=[50, 5000], threshold=None)[-1]
     assert row["auroc"] is row["sensitivity"] is None
-    assert row["undefined"] == "auroc, auroc_matched: no slice of this size"
+    assert row["undefined"] == "auroc, auroc_matched, sensitivity: no slice of this size"
+    row = measure(COHORT, edges=[50], threshold=None)[0]
+    assert row["sensitivity"] is None
+    assert row["undefined"] == "sensitivity: no threshold from validation slices"
 
 
 def test_wrong_input_is_refused():

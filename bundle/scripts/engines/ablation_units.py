@@ -14,6 +14,7 @@ import torch
 from scripts.data.slices import SliceDataset
 from scripts.engines.evaluating import model_scores, pixel_figures, training_history
 from scripts.engines.scoring import score_slices
+from scripts.evaluation.intervals import merge_rows
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.weights import load_weights
@@ -89,6 +90,6 @@ def measure(
     rows = evaluate_slices(test.facts, shown, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
     shared = {**provenance, **training_history(str(Path(weights).parent))}
-    rows = [{**row, **(pixels if row["score"] == own else {}), **shared} for row in rows]
+    rows = [{**(merge_rows(row, pixels) if row["score"] == own else row), **shared} for row in rows]
     slices = test.facts[list(FACTS)].assign(**scores)
     return UnitResult(slices, own, rows, {})

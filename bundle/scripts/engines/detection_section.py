@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from scripts.engines.run_tables import Rows
 from scripts.engines.trained_run import TrainedRun
+from scripts.evaluation.intervals import merge_rows
 from scripts.report.page import Section, Table
 
 NO_MODEL, NO_NETWORK = "no model", "no network"
@@ -71,13 +71,8 @@ def summary_rows(rows: Rows, runs: Sequence[TrainedRun], sections: Sequence[Sect
     tables = [table for section in sections for table in section.tables if table.name == "pixels"]
     pixels = {table.rows[0]["run"]: table.rows[0] for table in tables}
     score_of = {run.name: run.score_name for run in runs}
-    own = [_join(row, pixels[row["run"]]) for row in rows if score_of.get(row["run"]) == row["score"]]
+    own = [merge_rows(row, pixels[row["run"]]) for row in rows if score_of.get(row["run"]) == row["score"]]
     return [*own, *(dict(row) for row in rows if row["run"] in (NO_MODEL, NO_NETWORK))]
-
-
-def _join(row: Mapping[str, Any], pixels: Mapping[str, Any]) -> dict[str, Any]:
-    reasons = [one["undefined"] for one in (row, pixels) if one["undefined"]]
-    return {**pixels, **row, "undefined": "; ".join(reasons)}
 
 
 def verdicts(rows: Rows, runs: Sequence[TrainedRun]) -> list[str]:

@@ -14,8 +14,9 @@ import torch
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
-from scripts.engines.scoring import ScoredSlices, score_slices
-from scripts.evaluation.pixel_report import evaluate_pixels
+from scripts.engines.scoring import ScoredSlices, score_slices, with_known_pixels
+from scripts.evaluation.intervals import merge_rows
+from scripts.evaluation.pixel_report import rank_pixels
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.provenance import machine_and_commit
@@ -61,7 +62,7 @@ def evaluate(
     rows = evaluate_slices(test.facts, scores, bootstrap_samples)
     pixels = pixel_figures(scored, test, bootstrap_samples)
     of_map = _map_scores(mapper, [*alphas, alpha])
-    rows = [row | (pixels if row["score"] in of_map else {}) for row in rows]
+    rows = [merge_rows(row, pixels) if row["score"] in of_map else row for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = evaluate_slices(test.facts, component_scores(test, training), bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
@@ -109,10 +110,10 @@ def model_scores(
 
 def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
     """Return the pixel figures that need no threshold; Dice at one is in the report."""
+    known = with_known_pixels(test)
     masks, patients = test.masks[:, 0].numpy(), test.facts["patient"].to_numpy()
-    row = evaluate_pixels(scored.anomaly, masks, _foreground(test), patients, None, bootstrap_samples=samples)
-    kept = ("ap_pixel", "aupro", "dice_oracle", "pixel_prevalence")
-    return {name: row[name] for name in row if name.startswith(kept)}
+    parts = scored.anomaly[known], masks[known], _foreground(test)[known], patients[known]
+    return rank_pixels(*parts, bootstrap_samples=samples)
 
 
 def _map_scores(mapper: AnomalyMapper, alphas: Sequence[float]) -> set[str]:

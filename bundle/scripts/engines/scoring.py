@@ -14,7 +14,7 @@ from monai.data import DataLoader
 from monai.utils import CommonKeys
 from tqdm import tqdm
 
-from scripts.data.slices import SliceDataset
+from scripts.data.slices import SliceDataset, SliceLabel
 from scripts.engines.trainer import DrawEvaluator
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper
@@ -135,6 +135,16 @@ def _pool(anomaly: np.ndarray, dataset: SliceDataset, score: str) -> dict[str, n
 
 def _is_measure(name: str) -> bool:
     return name in MEASURES or name.startswith(tuple(f"{pooling.value}_" for pooling in Pooling))
+
+
+def with_known_pixels(dataset: SliceDataset) -> np.ndarray:
+    """Return (N,) whether it is known where a slice's lesions are: pixel figures are of these slices.
+
+    Where no scan has a mask it is True of all: the figures are undefined for want of a lesion then.
+    """
+    facts = dataset.facts
+    known = ((facts["label"] != SliceLabel.UNKNOWN) | facts["lesion_mm2"].notna()).to_numpy()
+    return known if known.any() else ~known
 
 
 def foreground_values(scored: ScoredSlices, dataset: SliceDataset) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,9 @@ from scripts.evaluation.bootstrap import FEWEST_PATIENTS, Statistic, patient_boo
 
 Bootstrap = Callable[[Statistic, ArrayLike], tuple[float, float] | None]
 """From a statistic of row indices and the patient of each row to an interval."""
+
+NO_THRESHOLD = "no threshold from validation slices"
+"""Why a figure that needs one is None."""
 
 Figures = dict[str, float | None]
 
@@ -47,6 +51,12 @@ def with_interval(
         reasons[f"{metric} interval"] = f"fewer than {FEWEST_PATIENTS} patients, or too few with both classes"
     low, high = interval or (None, None)
     return {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+
+
+def merge_rows(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two rows about the same as one, ``row`` before ``other``, with the reasons of both."""
+    reasons = [one["undefined"] for one in (row, other) if one["undefined"]]
+    return {**other, **row, "undefined": "; ".join(reasons)}
 
 
 def join_reasons(reasons: Mapping[str, str]) -> str:

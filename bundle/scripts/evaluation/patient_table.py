@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike
 
 from scripts.evaluation.checks import check_finite
 from scripts.evaluation.detection import auroc, undefined_reason
+from scripts.evaluation.intervals import NO_THRESHOLD, join_reasons
 from scripts.evaluation.overlap import Overlap
+from scripts.evaluation.pixel_curves import NO_LESION
+
+NO_MASK = "no mask"
 
 
 def patient_table(
@@ -33,31 +37,40 @@ def patient_table(
     dices: dict[Any, float | None] = {}
     if overlap is not None:
         dices = {name: overlap.dice([row]) for row, name in enumerate(overlap.patients)}
-    return [
-        _patient(str(name), group[group["label"] != -1], group, threshold) | _dice(name, dices)
-        for name, group in table.groupby("patient", sort=True)
-    ]
+    no_dice = NO_THRESHOLD if overlap is None else NO_MASK
+    rows = []
+    for name, group in table.groupby("patient", sort=True):
+        reasons: dict[str, str] = {}
+        row = {"patient": str(name), **_slices(group, threshold, reasons)}
+        row["dice"] = dices.get(name)
+        if row["dice"] is None:
+            reasons["dice"] = NO_LESION if name in dices else no_dice
+        rows.append(row | {"undefined": join_reasons(reasons)})
+    return rows
 
 
-def _patient(name: str, known: pd.DataFrame, group: pd.DataFrame, threshold: float | None) -> dict[str, Any]:
+def _slices(group: pd.DataFrame, threshold: float | None, reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the figures of one patient's slices; ``reasons`` gets why one of them is None."""
+    known = group[group["label"] != -1]
     labels, values = known["label"].to_numpy(), known["score"].to_numpy()
-    largest = group["lesion_mm2"].max()
-    alarms = {"alarms_abnormal": labels == 1, "alarms_normal": labels == 0}
-    reason = undefined_reason(labels)
+    largest, reason = group["lesion_mm2"].max(), undefined_reason(labels)
+    if np.isnan(largest):
+        reasons["largest_lesion_mm2"] = NO_MASK
+    if reason:
+        reasons["auroc"] = reason.replace(" one ", " slice ")
+    alarms: dict[str, int | None] = {"alarms_abnormal": None, "alarms_normal": None}
+    if threshold is None:
+        reasons |= dict.fromkeys(alarms, NO_THRESHOLD)
+    else:
+        alarms = {
+            name: int((values[labels == label] > threshold).sum())
+            for name, label in zip(alarms, (1, 0), strict=True)
+        }
     return {
-        "patient": name,
         "slices_normal": int((labels == 0).sum()),
         "slices_abnormal": int((labels == 1).sum()),
         "largest_lesion_mm2": None if np.isnan(largest) else float(largest),
         "score_highest": float(group["score"].max()),
         "auroc": auroc(values, labels),
-        **{
-            name: None if threshold is None else int((values[members] > threshold).sum())
-            for name, members in alarms.items()
-        },
-        "undefined": "auroc: " + reason.replace(" one ", " slice ") if reason else "",
+        **alarms,
     }
-
-
-def _dice(name: object, dices: dict[Any, float | None]) -> dict[str, float | None]:
-    return {"dice": dices.get(name)}

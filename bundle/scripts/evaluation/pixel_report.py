@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.intervals import NO_THRESHOLD, Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.overlap import count_overlap
 from scripts.evaluation.pixel_counts import count_pixels
 from scripts.evaluation.pixel_curves import NO_LESION, best_dice, pixel_average_precision, region_overlap
@@ -25,7 +25,7 @@ def evaluate_pixels(
     foreground: ArrayLike,
     patients: ArrayLike,
     threshold: float | None,
-    no_threshold: str = "no threshold from validation slices",
+    no_threshold: str = NO_THRESHOLD,
     bootstrap_samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -46,19 +46,43 @@ def evaluate_pixels(
         the test itself), each with ``_low`` and ``_high``; ``pixel_threshold``, ``pixel_prevalence``
         (what a map without information scores as AP) and ``undefined`` (the reasons, or "").
     """
+    bootstrap, reasons = make_bootstrap(bootstrap_samples, seed), dict[str, str]()
+    row: dict[str, Any] = _ranking(maps, masks, foreground, patients, bootstrap, reasons)
+    row |= _dice(maps, masks, foreground, patients, threshold, no_threshold, bootstrap, reasons)
+    return row | {"pixel_threshold": threshold, "undefined": join_reasons(reasons)}
+
+
+def rank_pixels(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    foreground: ArrayLike,
+    patients: ArrayLike,
+    bootstrap_samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return those figures of :func:`evaluate_pixels` that need no threshold, with the same arguments."""
+    bootstrap, reasons = make_bootstrap(bootstrap_samples, seed), dict[str, str]()
+    row = _ranking(maps, masks, foreground, patients, bootstrap, reasons)
+    return row | {"undefined": join_reasons(reasons)}
+
+
+def _ranking(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    foreground: ArrayLike,
+    patients: ArrayLike,
+    bootstrap: Bootstrap,
+    reasons: dict[str, str],
+) -> dict[str, Any]:
     exact = count_pixels(maps, masks, foreground)
-    bootstrap = make_bootstrap(bootstrap_samples, seed)
-    reasons: dict[str, str] = {}
     binned = count_pixels(maps, masks, foreground, patients, BINS)
     row: dict[str, Any] = {}
     for metric, function in _CURVES.items():
         statistic = partial(function, binned)
         row |= with_interval(metric, statistic, binned.patients, bootstrap, reasons, NO_LESION)
         row[metric] = function(exact)
-    row |= _dice(maps, masks, foreground, patients, threshold, no_threshold, bootstrap, reasons)
     lesion, normal = exact.lesion.sum(), exact.normal.sum()
-    row["pixel_threshold"], row["pixel_prevalence"] = threshold, float(lesion / (lesion + normal))
-    return row | {"undefined": join_reasons(reasons)}
+    return row | {"pixel_prevalence": float(lesion / (lesion + normal))}
 
 
 def _dice(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scripts.errors import InputError
 from scripts.evaluation.checks import check_finite, check_labelled
 from scripts.evaluation.detection import auroc
-from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.intervals import NO_THRESHOLD, Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.matched import matched_auroc
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -129,5 +129,5 @@ def _coverage_row(
 
 def _why(name: str, threshold: float | None) -> str:
     if name == "risk" and threshold is None:
-        return "no threshold from validation slices"
+        return NO_THRESHOLD
     return NO_PAIR if name == "auroc_matched" else "a class is missing"

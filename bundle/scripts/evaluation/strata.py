@@ -12,11 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from scripts.errors import InputError
 from scripts.evaluation.checks import check_labelled
 from scripts.evaluation.detection import auroc
-from scripts.evaluation.intervals import join_reasons, make_bootstrap, with_interval
+from scripts.evaluation.intervals import (
+    NO_THRESHOLD,
+    Bootstrap,
+    join_reasons,
+    make_bootstrap,
+    with_interval,
+)
 from scripts.evaluation.matched import matched_auroc
 
 EDGES_MM2 = (50.0, 300.0, 900.0, 2500.0)
 """Lower ends of the strata, mm^2 of lesion in the slice; the last one is open above."""
+NO_SLICE = "no slice of this size"
 
 
 def lesion_strata(
@@ -66,37 +73,42 @@ def lesion_strata(
     rows = []
     for low, high in pairwise(ends):
         member = (classes == 1) & (sizes >= low) & (sizes < high)
-        part = member | (classes == 0)
-        row = _stratum(values, classes, places, people, np.flatnonzero(part), (bootstrap_samples, seed))
-        sensitivity = (
-            None if threshold is None or not member.any() else float((values[member] > threshold).mean())
-        )
+        part = np.flatnonzero(member | (classes == 0))
+        columns = values[part], classes[part], places[part], people[part]
         rows.append(
             {
                 "area_low": low,
                 "area_high": None if np.isinf(high) else high,
                 "slices_abnormal": int(member.sum()),
                 "patients": np.unique(people[member]).size,
-                **row,
-                "sensitivity": sensitivity,
+                **_stratum(*columns, threshold, make_bootstrap(bootstrap_samples, seed)),
             }
         )
     return rows
 
 
 def _stratum(
-    values: NDArray, classes: NDArray, places: NDArray, people: NDArray, part: NDArray, draws: tuple[int, int]
+    values: NDArray,
+    classes: NDArray,
+    places: NDArray,
+    people: NDArray,
+    threshold: float | None,
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    bootstrap, reasons = make_bootstrap(*draws), dict[str, str]()
-    values, classes, places, people = values[part], classes[part], places[part], people[part]
-
     def plain(rows: NDArray[np.intp]) -> float | None:
         return auroc(values[rows], classes[rows])
 
     def matched(rows: NDArray[np.intp]) -> float | None:
         return matched_auroc(values[rows], classes[rows], places[rows])
 
-    missing = "no slice of this size" if not (classes == 1).any() else "no normal slice to compare with"
+    reasons: dict[str, str] = {}
+    lesions = values[classes == 1]
+    missing = "no normal slice to compare with" if lesions.size else NO_SLICE
     row = with_interval("auroc", plain, people, bootstrap, reasons, missing)
     row |= with_interval("auroc_matched", matched, people, bootstrap, reasons, missing)
+    row["sensitivity"] = None
+    if threshold is not None and lesions.size:
+        row["sensitivity"] = float((lesions > threshold).mean())
+    else:
+        reasons["sensitivity"] = NO_THRESHOLD if lesions.size else NO_SLICE
     return {**row, "undefined": join_reasons(reasons)}
