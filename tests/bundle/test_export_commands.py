@@ -20,7 +20,8 @@ from scripts.engines.export_check import check_exports, compare
 from scripts.errors import InputError, ModelError
 from scripts.io.exports import open_export
 from scripts.uncertainty.lesion_mapper import LesionMapper
-from scripts.uncertainty.mapper import CHANNELS, AnomalyMapper
+from scripts.uncertainty.mapper import AnomalyMapper
+from scripts.uncertainty.maps import MapName
 from scripts.uncertainty.slice_smoothing import smooth_over_slices
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands, finish, start_plain
 from tests.bundle.conftest import TINY_NETWORK
@@ -111,10 +112,10 @@ def test_metadata_fit_the_schema(started: Started) -> None:
 def test_metadata_tell_what_the_network_and_the_environment_are() -> None:
     metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
     output = metadata["network_data_format"]["outputs"]["pred"]
-    assert tuple(output["channel_names"]) == CHANNELS
+    assert tuple(output["channel_names"]) == tuple(MapName)
     # MONAI Label names the values of a mask by it; Slicer counts the names, whatever their values.
-    assert output["channel_def"] == {"1": CHANNELS[1]}
-    assert output["num_channels"] == len(CHANNELS)
+    assert output["channel_def"] == {"1": MapName.ANOMALY}
+    assert output["num_channels"] == len(MapName)
     pinned = dict(
         line.split("==")
         for line in (BUNDLE.parent / "constraints.txt").read_text().splitlines()
@@ -144,7 +145,7 @@ def test_torchscript_equals_the_eager_network_and_carries_its_configs(
     scripted, metadata, extra = load_net_with_metadata(
         str(exports / "model.ts"), more_extra_files=("inference.json",)
     )
-    assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == len(CHANNELS)
+    assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == len(MapName)
     config = json.loads(extra["inference.json"])
     assert config["network_def"]["_target_"] == "scripts.uncertainty.lesion_mapper.LesionMapper"
     for batch in (1, 3):

@@ -71,6 +71,7 @@ def test_page_needs_nothing_but_itself(reported: Path) -> None:
     page.check_alone()
     assert len(page.attributes("img")) >= 7
     assert "Research use only" in page.text
+    assert "Both variances are of a lesion's probability" in page.text
     assert {"detection", "pixels", "quintiles", "coverage", "patients"} <= page.tables.keys()
 
 

@@ -46,9 +46,10 @@ def test_each_run_has_the_network_its_folder_describes(tmp_path) -> None:
     assert [run.name for run in named] == ["small", "large"]
 
 
-def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path) -> None:
+@pytest.mark.parametrize("ablated", [{}, {"use_epistemic": False}, {"use_aleatoric": False}])
+def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path, ablated) -> None:
     folder = make_run(tmp_path / "run")
-    own = small_mapper(samples=2, score="nll", seed=5)
+    own = small_mapper(samples=2, score="nll", seed=5, **ablated)
     calibration = calibrate(
         [0.0, 1.0],
         [0.1, 0.9],
@@ -62,12 +63,22 @@ def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path) 
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json()))
     (run,) = load([str(folder)])
     assert run.mapper.settings() == own.settings()
+    assert (run.mapper.epistemic_weight, run.mapper.aleatoric_weight) == (
+        own.epistemic_weight,
+        own.aleatoric_weight,
+    )
     assert (run.alpha, run.score_name, run.no_calibration) == (0.25, "nll, alpha 0.25", "")
     assert run.calibration == calibration
     (run,) = load([str(folder)], as_calibrated=False)
     assert run.mapper.settings() == small_mapper(samples=3).settings()
     assert run.calibration is None
-    assert "calibrated for score nll (given uncertainty_weighted)" in run.no_calibration
+    assert (
+        f"calibrated for score {own.settings()['score']} (given uncertainty_weighted)" in run.no_calibration
+    )
+    for damaged in ("{", "[]"):
+        (folder / "calibration.json").write_text(damaged)
+        with pytest.raises(InputError, match="expected a calibration, found something else"):
+            load([str(folder)])
 
 
 def test_a_unet_is_told_by_its_settings(tmp_path) -> None:

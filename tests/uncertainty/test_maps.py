@@ -6,7 +6,6 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.errors import InputError, ModelError
-from scripts.uncertainty.mapper import CHANNELS
 from scripts.uncertainty.maps import MASK, RESULT_DTYPE, MapName, MaskMapd, SelectMapd, first_choice
 
 FLOAT_MAPS = [name for name in MapName if name is not MapName.RECONSTRUCTION]
@@ -29,7 +28,7 @@ def prediction():
 def test_select_map(name):
     output = SelectMapd("pred", str(name))({"pred": prediction(), "image": scan(), "case": "a"})
     assert output["case"] == "a"
-    channel = CHANNELS.index("anomaly" if name == MASK else str(name))
+    channel = list(MapName).index("anomaly" if name == MASK else str(name))
     assert output["pred"].shape == (1, 4, 4, 3)
     assert (output["pred"] == channel / 4).all()
 

@@ -46,14 +46,23 @@ def find_calibration(
     return found
 
 
-def _find(file: Path, weights_sha256: str, mapper: AnomalyMapper, alpha: float) -> Calibration | str:
-    if not file.is_file():
-        return f"no calibration file {file.name} beside the weights"
+def read_calibration(file: Path) -> Calibration:
+    """Return the calibration in a file.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
-        calibration = Calibration.from_json(json.loads(file.read_text(encoding="utf-8")))
+        return Calibration.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError, AttributeError, InputError) as error:  # no JSON, or JSON of something else
         raise InputError(
             f"{file}: expected a calibration, found something else ({error}); calibrate again."
         ) from error
+
+
+def _find(file: Path, weights_sha256: str, mapper: AnomalyMapper, alpha: float) -> Calibration | str:
+    if not file.is_file():
+        return f"no calibration file {file.name} beside the weights"
+    calibration = read_calibration(file)
     difference = calibration.matches(weights_sha256, alpha=alpha, **mapper.settings())
     return calibration if difference is None else difference

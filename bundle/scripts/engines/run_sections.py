@@ -24,6 +24,17 @@ from scripts.report.score_figures import curve_picture, level_picture, score_pic
 from scripts.report.slice_pictures import slice_picture, worst_slices
 from scripts.uncertainty.scores import UNITS, Score
 
+INTENSITY_VARIANCES = (
+    "Epistemic variance is that between the draws, whatever they are of; aleatoric variance is what the "
+    "decoder predicts."
+)
+LESION_VARIANCES = (
+    "Both variances are of a lesion's probability p: epistemic is how p differs between draws of the "
+    "decoder's dropout, aleatoric the mean of p (1 - p). The predictive Gaussian is that of the slice "
+    "without a lesion, with variances of its own."
+)
+OF_ANOTHER_THING = "The error is that of the reconstruction, the variances are of a lesion's probability."
+
 
 def run_sections(measured: Measured) -> list[Section]:
     """Return what a report says about one run, in the order of the page."""
@@ -90,10 +101,8 @@ def calibration_section(measured: Measured) -> Section:
     """Return whether the uncertainties can be believed."""
     quintiles, refusals = quintile_rows(measured), refusal_rows(measured)
     coverage, histogram = reliability_rows(measured)
-    text = (
-        "Epistemic variance is that between the latent draws, not uncertainty about the weights; aleatoric "
-        "variance is what the decoder predicts. " + _refusal_answer(refusals)
-    )
+    of_lesion = Score(measured.run.mapper.score) is Score.LESION
+    text = (LESION_VARIANCES if of_lesion else INTENSITY_VARIANCES) + " " + _refusal_answer(refusals)
     tables = [
         _table(measured, "quintiles", "Scores by quintile of uncertainty", quintiles),
         _table(measured, "coverage", "Coverage of the predictive Gaussian", coverage),
@@ -102,7 +111,8 @@ def calibration_section(measured: Measured) -> Section:
             "correlation",
             "Correlation of squared error with variance",
             correlation_rows(measured),
-            note="Spearman's, pixel by pixel within each patient, then averaged.",
+            note="Spearman's, pixel by pixel within each patient, then averaged."
+            + (" " + OF_ANOTHER_THING if of_lesion else ""),
         ),
         _table(measured, "risk_coverage", "Refusing the most uncertain slices", refusals),
         _table(measured, "z_histogram", "Histogram of z", histogram, shown=[]),

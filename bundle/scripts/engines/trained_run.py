@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.engines.calibration_file import find_calibration
+from scripts.engines.calibration_file import find_calibration, read_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
@@ -123,12 +122,11 @@ def _load_run(
     name: str, folder: Path, like: AnomalyMapper, alpha: float, as_calibrated: bool, known: bool
 ) -> TrainedRun:
     training = read_settings(folder)
-    scoring, file = {**like.settings(), "alpha": alpha}, folder / "calibration.json"
+    settings, weight, file = like.settings(), alpha, folder / "calibration.json"
     if as_calibrated and file.is_file():
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        scoring = {name: stored.get(name, value) for name, value in scoring.items()}
-    weight = float(scoring.pop("alpha"))
-    mapper = _make_mapper(training, like, scoring)
+        stored = read_calibration(file)
+        settings, weight = {name: getattr(stored, name) for name in settings}, stored.alpha
+    mapper = _make_mapper(training, like, AnomalyMapper.scoring_arguments(settings))
     load_weights(mapper, folder / "model.pt")
     found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight)
     calibration, reason = (found, "") if isinstance(found, Calibration) else (None, found)

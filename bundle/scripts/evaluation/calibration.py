@@ -203,7 +203,7 @@ def calibrate(
 
 
 def normal_quantile_threshold(values: ArrayLike, quantile: float) -> float:
-    """Smallest of ``values`` with at most ``1 - quantile`` of them strictly above it.
+    """Return numpy's quantile of method "higher": one of ``values``, with at most ``1 - quantile`` above it.
 
     Args:
         values: (N,) scores of normal slices, finite.

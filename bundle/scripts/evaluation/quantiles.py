@@ -51,7 +51,7 @@ class StreamingQuantile:
         self._largest = max(self._largest, float(piece.max()))
 
     def quantile(self, quantile: float) -> float:
-        """Smallest bin end with at most ``1 - quantile`` of all values strictly above it.
+        """Return the end of the bin that holds the quantile: at most ``1 - quantile`` of all lie above it.
 
         Args:
             quantile: strictly between 0 and 1.

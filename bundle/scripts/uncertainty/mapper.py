@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -22,8 +23,7 @@ from scripts.uncertainty.scores import (
     scored_pixels,
 )
 
-CHANNELS = ("total_uncertainty", "anomaly", "epistemic", "aleatoric", "reconstruction")
-"""Channels of ``pred`` for one input channel; the anomaly is 1, so that mask value 1 is called anomaly."""
+_WITHOUT = ", without "
 
 
 class Draws(NamedTuple):
@@ -110,7 +110,7 @@ class AnomalyMapper(Backbone):
         weights = {"epistemic": self.epistemic_weight, "aleatoric": self.aleatoric_weight}
         missing = [name for name, weight in weights.items() if not weight]
         return {
-            "score": ", without ".join([self.score, *missing]),
+            "score": _WITHOUT.join([self.score, *missing]),
             "samples": len(self.latent_draws),
             "seed": self.seed,
             "noise": self.noise,
@@ -118,6 +118,12 @@ class AnomalyMapper(Backbone):
             "pooling": self.pooling,
             "slice_smoothing": self.slice_smoothing,
         }
+
+    @staticmethod
+    def scoring_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments, beside the network's, of a mapper with these :meth:`settings`."""
+        score, *missing = str(settings["score"]).split(_WITHOUT)
+        return {**settings, "score": score, **{f"use_{name}": False for name in missing}}
 
     @abstractmethod
     def draw(self, image: torch.Tensor) -> Draws:
