@@ -162,6 +162,18 @@ def test_statistics_are_bound_to_the_weights(model: Path) -> None:
     assert len(statistics["latent_mean"]) == NETWORK["widths"][-1]
 
 
+def test_a_scan_on_a_gpu_is_brought_to_the_cpu_to_find_its_slices(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.rand((1, 128, 128, 4), generator=torch.Generator().manual_seed(0))
+    gate = ScopeGate(find_scope(str(model / "scope.json"), file_sha256(model / "model.pt")))
+    brought: list[int] = []
+    original = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda one: brought.append(one.data_ptr()) or original(one))
+    assert gate.examine(image, make_mapper(), "cpu") is not None
+    assert image.data_ptr() in brought
+
+
 def test_an_image_without_brain_is_left_to_the_inferer(model: Path) -> None:
     statistics = find_scope(str(model / "scope.json"), file_sha256(model / "model.pt"))
     mapper = make_mapper()

@@ -64,8 +64,9 @@ class ScopeGate:
     def examine(self, image: torch.Tensor, network: Backbone, device: torch.device | str) -> Report | None:
         """Return the report about one preprocessed scan (C, X, Y, Z), see :meth:`judge`."""
         volume = torch.as_tensor(image).as_subclass(torch.Tensor)
-        indices = torch.from_numpy(brain_slices(volume.numpy()))
-        return self.judge(volume[..., indices].permute(3, 0, 1, 2), network, device)
+        # Servers hand over what lies on their GPU.
+        indices = torch.from_numpy(brain_slices(volume.cpu().numpy()))
+        return self.judge(volume[..., indices.to(volume.device)].permute(3, 0, 1, 2), network, device)
 
     def judge(self, slices: torch.Tensor, network: Backbone, device: torch.device | str) -> Report | None:
         """Return the report about one scan, None when nobody shall look, or without a slice to look at.
