@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import Evaluator
 from monai.transforms import Compose, RandFlip, RandGaussianNoise
 
-from scripts.engines.schedules import EarlyStopping, EpochSeeds, LossSchedule
+from scripts.engines.schedules import EarlyStopping, EpochSeeds, EpochValidation, LossSchedule
 from scripts.objectives.elbo import NegativeELBO
 from scripts.objectives.lesion import LesionLoss
 from tests.engines.toys import toy_run
@@ -112,6 +113,27 @@ def test_early_stopping_needs_nothing_but_the_best_epoch(best, epoch, stops) -> 
     run.trainer.state.epoch = epoch
     EarlyStopping(run.evaluator, patience=3)(run.trainer)
     assert bool(run.trainer.should_terminate) is stops
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(3, [3]), (5, [2, 4, 5]), (6, [2, 4, 6])])
+def test_the_last_epoch_is_validated_whatever_the_interval(epochs, expected) -> None:
+    validated: list[int] = []
+    trainer = Engine(lambda *_: None)
+    validation = EpochValidation(interval=2 if epochs > 3 else 20)
+    validation.set_validator(RecordingValidator(validated))
+    validation.attach(trainer)
+    trainer.run([0], max_epochs=epochs)
+    assert validated == expected
+
+
+class RecordingValidator(Evaluator):
+    """Stands in for a validation engine."""
+
+    def __init__(self, epochs: list[int]) -> None:
+        self.epochs = epochs
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's own
+        self.epochs.append(global_epoch)
 
 
 def test_early_stopping_ends_a_training_without_progress() -> None:

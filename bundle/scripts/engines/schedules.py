@@ -1,4 +1,4 @@
-"""What changes from epoch to epoch: the weights of the loss, the random seeds, when to stop."""
+"""What changes from epoch to epoch: the weights of the loss, the random seeds, when to validate and stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
+from monai.handlers import ValidationHandler
 from monai.transforms import Randomizable
 
 from scripts.objectives.terms import TermsLoss
@@ -68,6 +69,20 @@ class EpochSeeds:
             generator.manual_seed(value)
         for transform in self.transforms:
             transform.set_random_state(seed=value % 2**32)
+
+
+class EpochValidation(ValidationHandler):
+    """Validate every ``interval`` epochs, and after the last one whatever the interval.
+
+    MONAI's own would leave out the last epochs, at whose small learning rate the weights are best.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Validate at the end of epochs of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=self._is_due), self)
+
+    def _is_due(self, engine: Engine, epoch: int) -> bool:
+        return epoch % self.interval == 0 or epoch == engine.state.max_epochs
 
 
 class EarlyStopping:
