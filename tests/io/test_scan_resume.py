@@ -190,6 +190,14 @@ def test_failed_scan_leaves_only_its_reason(tmp_path):
     assert start_scan(tmp_path, make_plan()) is True
 
 
+def test_what_an_interrupted_run_left_goes_when_the_next_one_is_refused_early(tmp_path):
+    start_scan(tmp_path, make_plan())
+    write_outputs(tmp_path, make_plan())
+    fail_scan(tmp_path, ScanResult("case"), "no room on the disk")
+    assert os.listdir(tmp_path / "case") == ["case_result.json"]
+    assert start_scan(tmp_path, make_plan()) is True
+
+
 def test_a_scan_that_fails_before_it_starts_gets_a_result(tmp_path):
     fail_scan(tmp_path, ScanResult("case"), "not a NIfTI file")
     assert read_result(result_path(tmp_path, "case")).reason == "not a NIfTI file"

@@ -98,19 +98,22 @@ class ScanEvaluator(SupervisedEvaluator):
 
     def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
         output_dir = self.writer.output_dir
-        first = self.seen.setdefault(tuple(one.sha256 for one in planned.inputs), planned.case)
-        if first != planned.case:
+        files = tuple(one.sha256 for one in planned.inputs)
+        first = self.seen.get(files)
+        if first is not None:
             reason = f"the same files as {first}, which is mapped once"
             logger.warning("%s: %s.", planned.case, reason)
             fail_scan(output_dir, planned, reason, Status.DUPLICATE)
             return planned
         if not start_scan(output_dir, planned, self.overwrite):
+            self.seen[files] = planned.case
             return read_result(result_path(output_dir, planned.case))
         image, planned.findings = self.inspector.load(index)
         log_warnings(planned.case, planned.findings)
         pred = self.inferer(image[None].to(self.state.device), self.network)[0].cpu()
         self.writer.write(planned, ensure_tuple(record["image"])[0], image, pred)
         finish_scan(output_dir, planned)
+        self.seen[files] = planned.case
         return planned
 
     def _record_failure(self, result: ScanResult, error: Exception) -> None:

@@ -161,7 +161,8 @@ def fail_scan(
     path = result_path(output_dir, result.case)
     previous, recorded = _read(path), _may_replace(path, result)
     if previous is not None and previous.status is Status.STARTED:
-        _remove_outputs(result.outputs, path.parent)
+        # Of this run, or of an interrupted one where this one failed before it knew what to write.
+        _remove_outputs({**previous.outputs, **result.outputs}, path.parent)
     result.status, result.reason, result.outputs = status, reason, {}
     result.scan_score, result.slices = None, []
     if recorded:
