@@ -44,6 +44,22 @@ def test_the_picture_outlines_what_the_mask_marks(tmp_path, drawn) -> None:
     assert title == "plain - WARNING: slices, scope, see plain_result.json"  # 9 thick ones, no statistics
 
 
+def test_a_threshold_below_the_background_makes_no_mask(tmp_path, drawn, caplog) -> None:
+    model = make_model(tmp_path / "model")
+    calibration = json.loads((model / "calibration.json").read_text())
+    (model / "calibration.json").write_text(json.dumps(calibration | {"pixel_threshold": -0.5}))
+    map_one(tmp_path, model)
+    ((_, maps, _, limit, _, _),) = drawn
+    assert "mask" not in maps
+    assert limit == calibration["slice_threshold"]
+    assert not list((tmp_path / "maps").rglob("*_mask.nii.gz"))
+    assert "its threshold is below 0" in caplog.text
+    (result,) = (tmp_path / "maps").rglob("*_result.json")
+    thresholds = json.loads(result.read_text())["calibration"]
+    assert thresholds["pixel_threshold"] is None
+    assert "its threshold is below 0" in thresholds["reason"]
+
+
 def test_without_thresholds_the_picture_has_no_mask(tmp_path, drawn) -> None:
     model = make_model(tmp_path / "model")
     (model / "calibration.json").unlink()

@@ -76,7 +76,7 @@ def test_mask_is_where_the_map_is_above_the_threshold(threshold):
     assert output.tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("threshold", [None, "", "high", "nan", float("inf"), [1]])
+@pytest.mark.parametrize("threshold", [None, "", "high", "nan", float("inf"), [1], -0.5])
 def test_mask_needs_a_threshold(threshold):
     with pytest.raises(InputError, match="Expected a number as the threshold of the mask, got"):
         MaskMapd("pred", threshold)

@@ -14,7 +14,6 @@ from monai.data import MetaTensor
 import scripts
 from scripts.data.dicom_series import Series
 from scripts.engines.scan_writer import MASK, OVERVIEW, ScanWriter
-from scripts.evaluation.calibration import Calibration
 from scripts.io.atomic import to_plain
 from scripts.io.dicom_map import write_parametric_map
 from scripts.io.dicom_mask import write_segmentation
@@ -72,8 +71,8 @@ class DicomWriter(ScanWriter):
         assert isinstance(source, DicomSource)
         position = self._position(kind)
         if kind == MASK:
-            assert isinstance(self.calibration, Calibration)  # without one, no mask is made
-            write_segmentation(values, source, path, self.calibration.pixel_threshold, position)
+            assert self.pixel_threshold is not None  # without one, no mask is made
+            write_segmentation(values, source, path, self.pixel_threshold, position)
             return
         write_parametric_map(values, source, path, quantity_of(kind, self.settings["score"]), position)
 

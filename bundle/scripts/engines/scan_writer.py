@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -31,6 +32,9 @@ from scripts.uncertainty.scores import ScoreRegion, masked_mean, scored_pixels, 
 OVERVIEW = "overview"
 VIEWER = "viewer"
 FLOAT_BYTES = 4
+BELOW_BACKGROUND = "no mask: its threshold is below 0, the value of the background, which would be marked"
+
+logger = logging.getLogger(__name__)
 
 
 class ScanWriter:
@@ -67,6 +71,7 @@ class ScanWriter:
         self.weights_sha256 = weights_sha256
         self.settings = dict(settings)
         self.calibration = calibration
+        self.pixel_threshold = _mask_threshold(calibration)
         self.synthetic = synthetic
         self.html = html
 
@@ -90,7 +95,7 @@ class ScanWriter:
 
     def kinds(self) -> list[str]:
         """Return what is written for each scan."""
-        mask = [MASK] if isinstance(self.calibration, Calibration) else []
+        mask = [MASK] if self.pixel_threshold is not None else []
         page = [VIEWER] if self.html else []
         return [*(name.value for name in MapName), *mask, OVERVIEW, *page]
 
@@ -130,8 +135,8 @@ class ScanWriter:
         for name in MapName:
             values = self._on_scan_grid(image, map_in_units(name, image, pred))
             self.write_values(values, source, folder / str(result.outputs[name]["name"]), name)
-            if name is MapName.ANOMALY and isinstance(self.calibration, Calibration):
-                mask = (values > self.calibration.pixel_threshold).astype(np.uint8)
+            if name is MapName.ANOMALY and self.pixel_threshold is not None:
+                mask = (values > self.pixel_threshold).astype(np.uint8)
                 self.write_values(mask, source, folder / str(result.outputs[MASK]["name"]), MASK)
             del values
         self._draw(result, image.numpy()[0], self._shown_maps(pred))
@@ -141,7 +146,8 @@ class ScanWriter:
             return Thresholds(reason=self.calibration)
         return Thresholds(
             source=self.calibration.source,
-            pixel_threshold=self.calibration.pixel_threshold,
+            pixel_threshold=self.pixel_threshold,
+            reason=BELOW_BACKGROUND if self.pixel_threshold is None else None,
             slice_threshold=self.calibration.slice_threshold,
         )
 
@@ -183,8 +189,8 @@ class ScanWriter:
         """Return the maps and the mask (X, Y, Z) on the network's grid."""
         volumes = pred.cpu().numpy()
         maps = {name.value: volumes[CHANNEL[name]] for name in MapName}
-        if isinstance(self.calibration, Calibration):
-            maps[MASK] = maps[MapName.ANOMALY.value] > self.calibration.pixel_threshold
+        if self.pixel_threshold is not None:
+            maps[MASK] = maps[MapName.ANOMALY.value] > self.pixel_threshold
         return maps
 
     def _draw(self, result: ScanResult, image: np.ndarray, maps: Mapping[str, np.ndarray]) -> None:
@@ -202,6 +208,16 @@ class ScanWriter:
         if VIEWER in result.outputs:
             path = folder / str(result.outputs[VIEWER]["name"])
             write_scan_page(result, image, maps, self.calibration, path, self.synthetic)
+
+
+def _mask_threshold(calibration: Calibration | str) -> float | None:
+    """Return the threshold of the mask, None where there is none; the background of every map is 0."""
+    if isinstance(calibration, str):
+        return None
+    if calibration.pixel_threshold < 0:
+        logger.warning("%s (%.4g).", BELOW_BACKGROUND.capitalize(), calibration.pixel_threshold)
+        return None
+    return calibration.pixel_threshold
 
 
 def _title(result: ScanResult) -> str:

@@ -79,7 +79,7 @@ class InputFile:
 
 @dataclass
 class Calibration:
-    """The thresholds in use and where they came from; without them, the reason."""
+    """The thresholds in use and where they came from; where one is missing, the reason."""
 
     source: str | None = None
     pixel_threshold: float | None = None

@@ -48,6 +48,7 @@ def report_lines(result: ScanResult) -> list[str]:
             f"Thresholds: slice score {_number(limits.slice_threshold)}, "
             f"voxel {_number(limits.pixel_threshold)} ({limits.source})"
         )
+        lines += [limits.reason] if limits.reason else []
     lines += ["", f"Slices with the highest scores, of {len(scored)} scored:"]
     for one in highest:
         verdict = "" if one.abnormal is None else ", abnormal" if one.abnormal else ", normal"

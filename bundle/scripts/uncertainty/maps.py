@@ -130,10 +130,11 @@ class MaskMapd(MapTransform):
             self.threshold = math.nan if threshold is None else float(threshold)
         except (TypeError, ValueError):
             self.threshold = math.nan
-        if not math.isfinite(self.threshold):
+        if not self.threshold >= 0 or math.isinf(self.threshold):
             raise InputError(
-                f"Expected a number as the threshold of the mask, got {threshold!r}; calibrate the weights "
-                "for these settings, give a threshold, or ask for a map in place of the mask."
+                f"Expected a number as the threshold of the mask, got {threshold!r}, and none below 0, the "
+                "value of the background; calibrate the weights for these settings, give a threshold, or ask "
+                "for a map in place of the mask."
             )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
