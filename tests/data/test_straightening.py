@@ -80,3 +80,14 @@ def test_straight_and_oblique_scans_are_left_alone(turn: np.ndarray) -> None:
     back = steps.inverse({"image": result})["image"]
     assert torch.equal(back.as_tensor(), image.as_tensor())
     assert not back.applied_operations
+
+
+def test_a_mask_stays_in_its_slices_and_is_no_larger() -> None:
+    affine = sheared_affine(15)
+    mask = torch.zeros((1, *SHAPE))
+    mask[:, 6:13, 8:15, 4:8] = 2
+    straight = StraightenShearedd("label", label_keys="label")({"label": MetaTensor(mask, affine=affine)})
+    areas = straight["label"].sum(dim=(0, 1, 2))
+    assert (areas > 0).tolist() == [4 <= index < 8 for index in range(SHAPE[2])]
+    assert areas[4:8].tolist() == pytest.approx([49] * 4, abs=7)
+    assert set(straight["label"].unique().tolist()) == {0.0, 1.0}

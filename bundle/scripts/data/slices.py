@@ -22,6 +22,7 @@ from monai.utils import ensure_tuple
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from scripts import BUNDLE_ROOT
 from scripts.data.given_scans import name_scan
 from scripts.errors import InputError
 
@@ -283,5 +284,8 @@ def _stamp(record: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 def _code_hash() -> str:
     """Return a hash of the source of our own transforms: their arguments alone do not tell a new version."""
-    files = [Path(__file__).with_name(f"{name}.py") for name in ("foreground", "preprocessing", "slices")]
+    own = ("foreground", "preprocessing", "slices", "straightening")
+    files = [Path(__file__).with_name(f"{name}.py") for name in own]
+    files += [BUNDLE_ROOT / "scripts" / "io" / f"{name}.py" for name in ("content", "geometry")]
+    files += sorted((BUNDLE_ROOT / "scripts" / "preflight").glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

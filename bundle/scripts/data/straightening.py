@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import InvertibleTransform, MapTransform, SpatialResample
+from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
@@ -42,10 +43,16 @@ def straight_grid(
 
 
 class StraightenShearedd(MapTransform, InvertibleTransform):
-    """Resample sheared volumes (C, X, Y, Z) linearly to a straight grid; leave all others alone."""
+    """Resample sheared volumes (C, X, Y, Z) linearly to a straight grid; leave all others alone.
 
-    def __init__(self, keys: KeysCollection) -> None:
+    Args:
+        keys: volumes.
+        label_keys: those of them that are masks: what was half lesion or more is lesion, 1 or 0.
+    """
+
+    def __init__(self, keys: KeysCollection, label_keys: KeysCollection = ()) -> None:
         super().__init__(keys, allow_missing_keys=True)
+        self.label_keys = ensure_tuple(label_keys)
         self.resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -57,7 +64,10 @@ class StraightenShearedd(MapTransform, InvertibleTransform):
             sheared = image.ndim == 4 and is_sheared(affine)
             if sheared:
                 straight, shape = straight_grid(affine, tuple(image.shape[1:]))
+                is_mask = key in self.label_keys
+                image = (image > 0).float() if is_mask else image
                 image = self.resample(image, dst_affine=torch.from_numpy(straight), spatial_size=shape)
+                image = (image >= 0.5).float() if is_mask else image
             self.push_transform(image, extra_info={"sheared": sheared})
             output[key] = image
         return output
