@@ -34,6 +34,12 @@ def test_phantoms_stand_in_for_a_missing_folder(coarse, tmp_path, caplog):
     assert [scan["case"] for scan in again] == [scan["case"] for scan in scans]
 
 
+def test_a_larger_cohort_that_lies_there_adds_no_phantom(coarse, tmp_path):
+    folder = str(tmp_path / "phantoms")
+    assert len(sources.scans_or_phantoms(folder, folder, subjects=3)) == 3
+    assert len(sources.scans_or_phantoms(folder, folder, subjects=2)) == 2
+
+
 def test_the_folder_of_the_user_is_left_as_it_is(tmp_path, caplog):
     save_scan(tmp_path / "mine" / "one.nii.gz", np.ones((3, 3, 3), np.uint8), np.eye(4))
     table = tmp_path / "aliases.csv"

@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from scripts.errors import ModelError
+from scripts.preflight.reading import read_voxels
+from scripts.preflight.rules import Rules
+from scripts.preflight.scan_header import ScanHeader
 from tests.heads import save_scan
 from tests.inference_route import infer, make_model
 from tests.preflight.files import AFFINE, HEAD, INPUTS
@@ -139,3 +142,11 @@ def test_weights_that_give_no_number_write_nothing(tmp_path: Path, model: Path) 
     found = json.loads((tmp_path / "maps" / "00-good" / "00-good_result.json").read_text())
     assert (found["status"], found["exit_code"]) == ("failed", 5)
     assert [one.name for one in (tmp_path / "maps" / "00-good").iterdir()] == ["00-good_result.json"]
+
+
+def test_a_series_may_have_axes_of_length_1_after_its_volumes(tmp_path: Path) -> None:
+    path = tmp_path / "series.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.stack([HEAD, HEAD + 1], axis=3)[..., None], AFFINE), path)
+    header = ScanHeader(path, Rules(volume=1))
+    assert header.shape == (*HEAD.shape, 2)
+    np.testing.assert_allclose(read_voxels(header)[0], HEAD + 1, rtol=1e-6)

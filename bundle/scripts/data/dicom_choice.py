@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from monai.utils import ensure_tuple
+
 from scripts.data.dicom_series import Kind, Listing, Series, list_series
 from scripts.data.layouts_names import safe_name
 from scripts.errors import InputError, ScopeError
@@ -64,7 +66,7 @@ def choose_series(listing: Listing, wanted: str | Sequence[str] | None) -> list[
         )
     if wanted is None:
         return _only_ones(listing)
-    words = [wanted] if isinstance(wanted, str) else list(wanted)
+    words = [str(word) for word in ensure_tuple(wanted)]  # a command line makes numbers of digits
     chosen = {one.key: one for word in words for one in _matching(listing, word)}
     return list(chosen.values())
 

@@ -38,7 +38,10 @@ def scans_or_phantoms(
         logger.warning(
             "No --dataset_dir given: using SYNTHETIC phantoms in %s. They prove nothing.", phantom_dir
         )
-        generate_cohort(phantom_dir, subjects=subjects, modalities=modalities)
+        names = set(generate_cohort(phantom_dir, subjects=subjects, modalities=modalities))
+        # A larger cohort of another run may lie there.
+        scans = find_scans(dataset_dir, modalities, layout=layout, aliases=aliases)
+        return [record for record in scans if record["case"] in names]
     return find_scans(dataset_dir, modalities, layout=layout, aliases=aliases)
 
 

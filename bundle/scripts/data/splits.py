@@ -70,7 +70,13 @@ def load_or_make_split(
         sides = _make(entries, fractions, seed)
         write_json(path, _to_json(sides, fractions, seed))
     by_case = {scan["case"]: scan for scan in scans}
-    return Split(**{part: [by_case[entry.case] for entry in sides[part]] for part in PARTS})
+    # With the patients of the entries: those that share a volume are one.
+    return Split(
+        **{
+            part: [{**by_case[entry.case], "patient": entry.patient} for entry in sides[part]]
+            for part in PARTS
+        }
+    )
 
 
 def _check_scans(scans: Sequence[dict]) -> None:

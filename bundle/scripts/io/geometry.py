@@ -93,6 +93,9 @@ def best_affine(header: nibabel.Nifti1Header, name: str) -> NDArray[np.float64]:
     Raises:
         InputError: It is not finite or not invertible; the message names ``name``.
     """
+    if header["pixdim"][0] == 0:  # of a qform: counts as 1 (nifti1.h)
+        header = header.copy()
+        header["pixdim"][0] = 1
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:

@@ -16,6 +16,8 @@ from scripts.preflight.scan_header import ScanHeader
 
 BYTES_PER_VOXEL = 16
 """Peak memory of inference for each voxel of a scan: the scan in the network's orientation and one map."""
+_FORM_CODES = range(6)
+"""NIfTI's codes of a transform, from unknown to another template."""
 _DEFLATE_LIMIT = 1032
 """How many bytes one byte of a gzip file can stand for at most."""
 
@@ -25,14 +27,24 @@ _silent.propagate = False
 
 
 def check_fields(header: ScanHeader) -> Report | None:
-    """Refuse a header that nibabel calls damaged."""
+    """Refuse a header that nibabel calls damaged, or reads otherwise than it is written."""
+    fields = header.fields
+    for name in ("sform_code", "qform_code"):
+        if int(fields[name]) not in _FORM_CODES:  # nibabel takes it for 0, other viewers do not
+            return _damaged(f"{name} {int(fields[name])}")
+    slope, intercept, offset = (float(fields[name]) for name in ("scl_slope", "scl_inter", "vox_offset"))
+    if not math.isfinite(offset) or (math.isfinite(slope) and slope and not math.isfinite(intercept)):
+        return _damaged(f"scl_slope {slope}, scl_inter {intercept}, vox_offset {offset}")
     try:
-        header.fields.copy().check_fix(_silent, error_level=40)
+        fields.copy().check_fix(_silent, error_level=40)
     except HeaderDataError as error:
-        return refuse(
-            "fields", f"expected a sound header, found a damaged one ({error})", "convert or copy it again"
-        )
+        return _damaged(str(error))
     return None
+
+
+def _damaged(what: str) -> Report:
+    finding = f"expected a sound header, found a damaged one ({what})"
+    return refuse("fields", finding, "convert or copy it again")
 
 
 def check_data_type(header: ScanHeader) -> Report | None:

@@ -25,7 +25,8 @@ def read_voxels(header: ScanHeader) -> NDArray[np.float32] | Report:
         with open_content(header.path) as file:
             stored = kind.from_file_map({"image": FileHolder(fileobj=file)}).dataobj
             if len(header.shape) > 3:
-                parts = [np.asanyarray(stored[..., volume]) for volume in header.volumes]
+                beyond = (0,) * (len(stored.shape) - 4)  # axes of length 1 after the volumes
+                parts = [np.asanyarray(stored[(..., volume, *beyond)]) for volume in header.volumes]
             else:
                 parts = [np.asanyarray(stored)]
             voxels = np.stack([part.reshape(header.space).astype(np.float32, order="C") for part in parts])
