@@ -82,6 +82,9 @@ def test_evaluation_with_another_merge(
     wrong = commands.run("run", "evaluating", *EVALUATION, *options, "--anomaly=class:1")
     assert wrong.code == 2
     assert "expected an ensemble trained for digits, class 1, found one for digits, class 0" in wrong.error
+    parted = commands.run("run", "evaluating", *EVALUATION, *options, "--split_seed=1")
+    assert parted.code == 2
+    assert "expected an ensemble trained on the training images of digits, class 0" in parted.error
 
 
 def test_own_images_are_scored_from_a_folder_and_from_a_file_alike(

@@ -355,7 +355,10 @@ def test_copies_listed_on_one_side_count_once(scans, tmp_path):
 def test_patients_that_share_a_volume_stay_on_one_side(scans, library, tmp_path, seed):
     # s00 is the same head as "copy", so patient q, who also has s08, is the person of s00.
     shared = [*scans, duplicate(scans, 0, "copy", "q"), record(library[8], "q")]
-    side = sides_of(load_or_make_split(shared, tmp_path / "split.json", seed=seed))
+    split = load_or_make_split(shared, tmp_path / "split.json", seed=seed)
+    people = {scan["case"]: scan["patient"] for part in PARTS for scan in getattr(split, part)}
+    assert people["s08"] == people.get("s00", people.get("copy"))
+    side = sides_of(split)
     kept = {"s00", "copy"} & set(side)
     assert len(kept) == 1
     assert side[kept.pop()] == side["s08"]

@@ -7,8 +7,10 @@ test inliers, as the authors' code does, to show what that changes.)
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +58,11 @@ class AnomalySplit:
     test_images: Images
     test_labels: Labels
     """Index into ``classes``, -1 for an anomaly."""
+
+    @cached_property
+    def training_sha256(self) -> str:
+        """Hash of the training images: the name of a split does not tell how its seed parted them."""
+        return hashlib.sha256(self.train_images.tobytes()).hexdigest()
 
     @property
     def test_anomalous(self) -> NDArray[np.bool_]:

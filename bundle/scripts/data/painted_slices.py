@@ -14,6 +14,7 @@ from monai.utils import CommonKeys
 
 from scripts.data.slices import SliceDataset, SliceLabel, SliceSelection, slice_label
 from scripts.data.synthetic_lesions import LESION, RandSyntheticLesiond
+from scripts.errors import InputError
 
 
 def load_painted_slices(
@@ -33,9 +34,18 @@ def load_painted_slices(
         field_of_view: side of a slice, mm.
         cache_dir: folder of the cache.
         assume_normal: take the slices of scans without a mask as lesion-free.
+
+    Raises:
+        InputError: no lesion shows.
     """
     slices = SliceDataset(data, transform, cache_dir, SliceSelection.NORMAL, assume_normal=assume_normal)
-    return paint_slices(slices, lesions, field_of_view)
+    painted = paint_slices(slices, lesions, field_of_view)
+    if not (painted.facts["label"] == SliceLabel.ABNORMAL).any():
+        raise InputError(
+            f"Expected painted lesions that show in {len(slices)} validation slices, got none, so nothing "
+            "could choose the weights; give larger or stronger --lesion_ranges, or more validation patients."
+        )
+    return painted
 
 
 def paint_slices(

@@ -79,6 +79,7 @@ class CLVAEDetector:
             ImageBatches(split.validation_images, split.validation_labels, 512, device=device, shuffle=False),
         )
         facts = {"classes": [str(one) for one in split.classes], "split": split.name, "seed": self.seed}
+        facts["training_sha256"] = split.training_sha256
         training = (split.train_images, split.train_labels)
         self._member = describe_training(network, training, split.validation_images, facts, device)
 

@@ -78,6 +78,12 @@ def _check_split(ensemble: Ensemble, split: AnomalySplit, folder: str) -> None:
             f"{folder}: expected an ensemble trained for {split.name}, found one for {trained}; "
             "give the --anomaly it was trained for."
         )
+    training = ensemble.members[0].facts.get("training_sha256", split.training_sha256)
+    if training != split.training_sha256:
+        raise InputError(
+            f"{folder}: expected an ensemble trained on the training images of {split.name}, found one of "
+            "others, which may be among the test images; give its --split_seed, --protocol and --dataset."
+        )
 
 
 def _accuracy(best: NDArray[np.int64], labels: NDArray[np.int64]) -> float | None:
