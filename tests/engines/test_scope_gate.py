@@ -118,6 +118,12 @@ def test_off_does_not_look(tmp_path: Path, model: Path) -> None:
     assert "scope" not in [one["check"] for one in run.results["30-knee"].findings]
 
 
+def test_what_was_mapped_unseen_is_not_taken_for_examined(tmp_path: Path, model: Path) -> None:
+    map_one(tmp_path, model, "30-knee", ODD["30-knee"], scope="off")
+    with pytest.raises(InputError, match="they are of other settings: scope"):
+        map_one(tmp_path, model, "30-knee", ODD["30-knee"])
+
+
 def test_the_level_is_a_setting(tmp_path: Path, model: Path) -> None:
     p = float(
         map_one(tmp_path, model, "a", LIKE["29-other-person"]).results["a"].findings[-1]["numbers"]["p"]

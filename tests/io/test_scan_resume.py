@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from scripts.io.results import (
     ScanResult,
     SliceResult,
     Status,
+    other_results,
     read_result,
     result_path,
 )
@@ -268,3 +270,19 @@ def test_a_promised_output_that_was_not_written_is_noticed(tmp_path):
     start_scan(tmp_path, plan)
     with pytest.raises(InputError, match="case_anomaly"):
         finish_scan(tmp_path, plan)
+
+
+def test_scans_of_earlier_runs_of_the_same_kind_are_found(tmp_path):
+    def make(case, **changes):
+        return replace(make_plan(outputs={}, **changes), case=case)
+
+    for plan in (make("a"), make("b"), make("c", settings={"score": "nll"}), make("d")):
+        start_scan(tmp_path, plan)
+        finish_scan(tmp_path, plan)
+    start_scan(tmp_path, make("e"))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes_result.json").write_text("{}")
+    plan = make("d")
+    found = other_results(tmp_path, {"d"}, plan.weights_sha256, plan.settings)
+    assert [result.case for result in found] == ["a", "b"]
+    assert other_results(tmp_path, {"d"}, "other weights", plan.settings) == []

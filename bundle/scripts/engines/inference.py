@@ -18,7 +18,15 @@ from scripts.engines.failures import summarise
 from scripts.engines.inspector import ScanInspector, failure_of, log_warnings
 from scripts.engines.scan_writer import ScanWriter
 from scripts.errors import BundleError, InputError, describe
-from scripts.io.results import InputFile, ScanResult, Status, read_result, result_path, write_scores_csv
+from scripts.io.results import (
+    InputFile,
+    ScanResult,
+    Status,
+    other_results,
+    read_result,
+    result_path,
+    write_scores_csv,
+)
 from scripts.io.resume import fail_scan, finish_scan, start_scan
 from scripts.report.cohort_page import write_cohort_page
 
@@ -30,7 +38,8 @@ class ScanEvaluator(SupervisedEvaluator):
 
     A scan is read only when its outputs are not there already. One that fails is recorded with its
     reason; the others go on. Of scans with the same files the first is mapped, the others are named. At
-    the end ``scores.csv`` and ``index.html`` are written, and the first failure is raised.
+    the end ``scores.csv`` and ``index.html`` are written, of these scans and of those that earlier runs of
+    the same weights and settings left in the folder, and the first failure is raised.
 
     Args:
         device: where the network runs.
@@ -125,7 +134,11 @@ class ScanEvaluator(SupervisedEvaluator):
             logger.error("%s: the reason could not be recorded: %s", result.case, other)
 
     def _finish(self, _: Any) -> None:  # noqa: ANN401 - Ignite's engine
-        path = write_scores_csv(Path(self.writer.output_dir) / "scores.csv", self.results)
+        folder = Path(self.writer.output_dir)
+        cases = {result.case for result in self.results}
+        earlier = other_results(folder, cases, self.writer.weights_sha256, self.writer.settings)
+        results = [*self.results, *earlier]
+        path = write_scores_csv(folder / "scores.csv", results)
         if self.writer.html:
-            write_cohort_page(self.results, path.with_name("index.html"), self.writer.synthetic)
+            write_cohort_page(results, path.with_name("index.html"), self.writer.synthetic)
         logger.info("%d scans, %d failed; scores in %s.", len(self.results), len(self.errors), path)

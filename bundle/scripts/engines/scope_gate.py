@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -60,6 +61,14 @@ class ScopeGate:
             raise InputError(f"Expected a probability between 0 and 1 for --scope_level, got {level}.")
         self.statistics, self.action, self.level = statistics, Scope(action), float(level)
         self.field_of_view, self.modalities = float(field_of_view), list(modalities)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what its verdicts depend on besides network and scan; plain values."""
+        statistics = self.statistics
+        if isinstance(statistics, ScopeStatistics):
+            text = json.dumps(statistics.to_json(), sort_keys=True)
+            statistics = hashlib.sha256(text.encode()).hexdigest()
+        return {"action": self.action.value, "level": self.level, "statistics": statistics}
 
     def examine(self, image: torch.Tensor, network: Backbone, device: torch.device | str) -> Report | None:
         """Return the report about one preprocessed scan (C, X, Y, Z), see :meth:`judge`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,7 +18,7 @@ import numpy as np
 
 import scripts
 from scripts.errors import InputError
-from scripts.io.atomic import write_json, write_text
+from scripts.io.atomic import to_plain, write_json, write_text
 from scripts.io.digest import file_sha256
 
 SCORE_COLUMNS = (
@@ -171,6 +172,26 @@ def scan_score(slice_scores: Iterable[float | None], k: int) -> float | None:
     if k < 1:
         raise InputError(f"expected at least 1 slice for the score of a scan, given k = {k}")
     return _mean(sorted((score for score in slice_scores if score is not None), reverse=True)[:k])
+
+
+def other_results(
+    output_dir: str | Path, cases: Collection[str], weights_sha256: str, settings: Mapping[str, Any]
+) -> list[ScanResult]:
+    """Return the finished results in an output folder of scans that are not among ``cases``: of earlier runs.
+
+    Those of other weights or settings are left out: their numbers are not to be compared.
+    """
+    found = []
+    wanted = json.loads(json.dumps(dict(settings), default=to_plain))
+    for path in sorted(Path(output_dir).glob("*/*_result.json")):
+        if path.name == f"{path.parent.name}_result.json" and path.parent.name not in cases:
+            with suppress(InputError):  # somebody else's file
+                found.append(read_result(path))
+    return [
+        result
+        for result in found
+        if (result.status, result.weights_sha256, result.settings) == (Status.OK, weights_sha256, wanted)
+    ]
 
 
 def write_scores_csv(path: str | Path, results: Sequence[ScanResult]) -> Path:
