@@ -25,6 +25,7 @@ def run_with_state(
     patience: int = 99,
     rank: int = 0,
     fingerprint: dict[str, Any] | None = None,
+    selection: dict[str, Any] | None = None,
     curve: bool = False,
     **settings: Any,
 ) -> ToyRun:
@@ -36,7 +37,13 @@ def run_with_state(
             EarlyStopping(run.evaluator, patience),
             *([History(str(folder), run.evaluator, run.optimizer)] if curve else []),
             TrainingState(
-                str(folder), run.network, {"optimizer": run.optimizer}, run.evaluator, fingerprint, rank
+                str(folder),
+                run.network,
+                {"optimizer": run.optimizer},
+                run.evaluator,
+                fingerprint,
+                selection,
+                rank,
             ),
         ],
         **settings,
@@ -207,6 +214,18 @@ def test_other_settings_are_refused_by_name(tmp_path, first, second, named) -> N
     run = run_with_state(tmp_path, fingerprint=second, epochs=1)
     with pytest.raises(InputError, match=named):
         run.trainer.run()
+    assert (tmp_path / "resume.pt").read_bytes() == before
+
+
+def test_what_chooses_the_weights_may_change_when_they_are_chosen(tmp_path) -> None:
+    run = run_with_state(tmp_path, selection={"score": "lesion"})
+    stop_in(run, iteration=3)  # in the second of three epochs
+    other = {"score": "nll"}
+    with pytest.raises(InputError, match="expected a run with score=nll, found one with score=lesion"):
+        run_with_state(tmp_path, selection=other).trainer.run()
+    run_with_state(tmp_path, selection={"score": "lesion"}).trainer.run()
+    before = (tmp_path / "resume.pt").read_bytes()
+    run_with_state(tmp_path, selection=other).trainer.run()
     assert (tmp_path / "resume.pt").read_bytes() == before
 
 

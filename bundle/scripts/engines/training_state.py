@@ -42,6 +42,8 @@ class TrainingState:
         parts: what else to keep, by name.
         evaluator: the validation engine whose key metric (larger is better) chooses the best epoch.
         fingerprint: settings that may not change between a run and its continuation, with the network's.
+        selection: settings that the key metric depends on: they may change when the run is finished, for
+            there is no epoch left to choose.
         rank: process of a distributed run; all load, the first one writes.
     """
 
@@ -52,6 +54,7 @@ class TrainingState:
         parts: Mapping[str, Stateful],
         evaluator: Evaluator,
         fingerprint: Mapping[str, Any] | None = None,
+        selection: Mapping[str, Any] | None = None,
         rank: int = 0,
     ) -> None:
         self.resume_path = Path(folder) / "resume.pt"
@@ -62,6 +65,7 @@ class TrainingState:
         # Networks whose weights have the same shapes may differ in what is fixed.
         fixed = getattr(network, "fixed", {})
         self.fingerprint = {**network.arguments, **fixed, **(fingerprint or {})}
+        self.selection = dict(selection or {})
         self.rank = int(rank)
 
     def attach(self, engine: Trainer) -> None:
@@ -79,7 +83,9 @@ class TrainingState:
         if not self.resume_path.exists():
             return
         state = torch.load(self.resume_path, map_location="cpu", weights_only=True)
-        self._check(state["fingerprint"])
+        self._check(self.fingerprint, state["fingerprint"])
+        if state["epoch"] < (engine.state.max_epochs or 0) and not state["stopped_early"]:
+            self._check(self.selection, state.get("selection", self.selection))
         self.network.load_state_dict(state["network"])
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
@@ -93,9 +99,9 @@ class TrainingState:
             logger.info("This run had stopped early; nothing is left to train.")
             engine.terminate()
 
-    def _check(self, stored: Mapping[str, Any]) -> None:
-        for name in (*self.fingerprint, *stored):
-            ours, theirs = (one.get(name, "unset") for one in (self.fingerprint, stored))
+    def _check(self, given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        for name in (*given, *stored):
+            ours, theirs = (one.get(name, "unset") for one in (given, stored))
             if ours != theirs:
                 raise InputError(
                     f"{self.resume_path}: expected a run with {name}={ours}, found one with {name}={theirs}; "
@@ -118,6 +124,7 @@ class TrainingState:
             save_torch(self.model_path, weights)
         state = {
             "fingerprint": self.fingerprint,
+            "selection": self.selection,
             "network": weights,
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "random_state": torch.get_rng_state(),
