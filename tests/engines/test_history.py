@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from scripts.engines.collapse_monitor import CollapseMonitor
-from scripts.engines.history import History
+from scripts.engines.history import History, _with_bound
 from scripts.engines.schedules import LossSchedule
 from tests.engines.toys import ToyRun, toy_images, toy_run, toy_slices
 
@@ -118,3 +118,12 @@ def test_picture_is_drawn_after_validations_and_at_the_end(tmp_path) -> None:
     assert [before != after for before, after in pairwise(pictures)] == [False, True, False, True]
     run_with_history(tmp_path, epochs=5, interval=2).trainer.run()
     assert picture.read_bytes() != pictures[-1]
+
+
+@pytest.mark.parametrize(("beta", "expected"), [(0.0, [-2.0, -1.0]), (0.5, [-5.0, -4.0])])
+def test_the_training_bound_has_a_kl_term_where_there_is_a_prior(beta, expected) -> None:
+    rows = [
+        {"train_reconstruction_loss": loss, "train_kl": 3.0, "beta": weight}
+        for loss, weight in ((2.0, 0.0), (1.0, beta))
+    ]
+    assert [row["train_elbo"] for row in _with_bound(rows)] == expected

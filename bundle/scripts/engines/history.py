@@ -116,11 +116,11 @@ class History:
             _plot(left, rows, names)
             left.set_ylabel("loss: cross-entropy + Dice; nats per pixel")
         else:
-            # Both at beta = 1 and both larger when better: a gap that opens is overfitting.
-            bounds = [
-                row | {"train_elbo": -row["train_reconstruction_loss"] - row["train_kl"]} for row in rows
-            ]
-            _plot(left, bounds, {"train_elbo": "training ELBO", "val_elbo": "validation ELBO, normal slices"})
+            _plot(
+                left,
+                _with_bound(rows),
+                {"train_elbo": "training ELBO", "val_elbo": "validation ELBO, normal slices"},
+            )
             left.set_ylabel("nats per value, beta = 1")
         _mark_best(left, rows)
         _plot(right, rows, _RIGHT)
@@ -134,6 +134,18 @@ class History:
             right.text(0.5, 0.75, "no abnormal slices with a mask", transform=right.transAxes, ha="center")
         with atomic_path(self.folder / "training.png") as path:
             figure.savefig(path, dpi=110)
+
+
+def _with_bound(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Return the rows with ``train_elbo``, which is larger when better, as the validation's: at beta = 1.
+
+    A gap between the two that opens is overfitting. Where beta is 0 throughout there is no prior, and neither
+    of them has a KL term.
+    """
+    has_prior = any(row.get("beta", 1.0) > 0 for row in rows)
+    return [
+        {**row, "train_elbo": -row["train_reconstruction_loss"] - has_prior * row["train_kl"]} for row in rows
+    ]
 
 
 def best_row(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
