@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 import torch
@@ -117,23 +119,10 @@ def test_early_stopping_needs_nothing_but_the_best_epoch(best, epoch, stops) -> 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(3, [3]), (5, [2, 4, 5]), (6, [2, 4, 6])])
 def test_the_last_epoch_is_validated_whatever_the_interval(epochs, expected) -> None:
-    validated: list[int] = []
-    trainer = Engine(lambda *_: None)
-    validation = EpochValidation(interval=2 if epochs > 3 else 20)
-    validation.set_validator(RecordingValidator(validated))
-    validation.attach(trainer)
+    trainer, validator = Engine(lambda *_: None), MagicMock(spec=Evaluator)
+    EpochValidation(interval=2 if epochs > 3 else 20, validator=validator).attach(trainer)
     trainer.run([0], max_epochs=epochs)
-    assert validated == expected
-
-
-class RecordingValidator(Evaluator):
-    """Stands in for a validation engine."""
-
-    def __init__(self, epochs: list[int]) -> None:
-        self.epochs = epochs
-
-    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's own
-        self.epochs.append(global_epoch)
+    assert [one.args[0] for one in validator.run.call_args_list] == expected
 
 
 def test_early_stopping_ends_a_training_without_progress() -> None:

@@ -43,7 +43,7 @@ def _reached(config: Config, names: Iterable[str]) -> set[str]:
     return reached
 
 
-def _is_value(content: Any) -> bool:  # noqa: ANN401 - any config content
+def _is_value(content: object) -> bool:
     """Tell a plain value, or a component that is made of such alone."""
     if isinstance(content, dict):
         content = {key: value for key, value in content.items() if key != "_target_"}

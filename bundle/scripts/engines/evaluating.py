@@ -14,7 +14,7 @@ import torch
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
 from scripts.engines.learned_baselines import PCA, component_scores, feature_scores
-from scripts.engines.scoring import ScoredSlices, score_slices, with_known_pixels
+from scripts.engines.scoring import ScoredSlices, known_pixels, score_slices
 from scripts.evaluation.intervals import merge_rows
 from scripts.evaluation.pixel_report import rank_pixels
 from scripts.evaluation.slice_report import evaluate_slices
@@ -110,10 +110,7 @@ def model_scores(
 
 def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
     """Return the pixel figures that need no threshold; Dice at one is in the report."""
-    known = with_known_pixels(test)
-    masks, patients = test.masks[:, 0].numpy(), test.facts["patient"].to_numpy()
-    parts = scored.anomaly[known], masks[known], _foreground(test)[known], patients[known]
-    return rank_pixels(*parts, bootstrap_samples=samples)
+    return rank_pixels(*known_pixels(scored.anomaly, test), bootstrap_samples=samples)
 
 
 def _map_scores(mapper: AnomalyMapper, alphas: Sequence[float]) -> set[str]:
@@ -123,10 +120,6 @@ def _map_scores(mapper: AnomalyMapper, alphas: Sequence[float]) -> set[str]:
         for alpha in alphas
         for pooling in Pooling
     }
-
-
-def _foreground(dataset: SliceDataset) -> np.ndarray:
-    return dataset.images.numpy().max(axis=1) > 0
 
 
 def _trivial(test: SliceDataset, training: SliceDataset) -> dict[str, np.ndarray]:

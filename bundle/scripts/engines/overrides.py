@@ -99,7 +99,7 @@ def plain_settings(workflow: ConfigWorkflow | None = None) -> dict[str, Any]:
     }
 
 
-def references(config: Any) -> Iterator[str]:  # noqa: ANN401 - any config content
+def references(config: object) -> Iterator[str]:
     """Yield the top-level keys that a part of a config refers to, by ``@`` or ``%``."""
     if isinstance(config, dict | list):
         for value in config.values() if isinstance(config, dict) else config:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scripts.data.slices import SliceDataset, SliceLabel
-from scripts.engines.scoring import ScoredSlices, with_known_pixels
+from scripts.engines.scoring import ScoredSlices, known_pixels
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.curves import GRID, banded_curve, precision_values, roc_values
 from scripts.evaluation.overlap import count_overlap
@@ -84,12 +84,6 @@ class Measured:
         """(N, X, Y) pixels of the head."""
         return self.test.images.numpy().max(axis=1) > 0
 
-    def known_pixels(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return a map, the masks, the foreground and the patients of the slices whose lesions are known."""
-        kept = with_known_pixels(self.test)
-        patients = self.column("patient", False)
-        return self.maps[name][kept], self.masks[kept], self.foreground[kept], patients[kept]
-
     def column(self, name: str, known_only: bool = True) -> np.ndarray:
         """Return a column of the slice facts."""
         values = self.test.facts[name].to_numpy()
@@ -156,7 +150,7 @@ def pixel_rows(measured: Measured) -> Rows:
     for name in ("anomaly", "squared_error", "epistemic", "aleatoric", "scan"):
         is_anomaly = name == "anomaly"
         row = evaluate_pixels(
-            *measured.known_pixels(name),
+            *known_pixels(measured.maps[name], measured.test),
             measured.pixel_threshold if is_anomaly else None,
             measured.run.no_calibration if is_anomaly else "only the anomaly map has a threshold",
             measured.settings.bootstrap_samples,
@@ -237,7 +231,9 @@ def patient_rows(measured: Measured) -> Rows:
     """Return the table of patients."""
     overlap = None
     if measured.pixel_threshold is not None:
-        overlap = count_overlap(*measured.known_pixels("anomaly"), measured.pixel_threshold)
+        overlap = count_overlap(
+            *known_pixels(measured.maps["anomaly"], measured.test), measured.pixel_threshold
+        )
     return patient_table(measured.test.facts, measured.scores, measured.slice_threshold, overlap)
 
 

@@ -137,14 +137,26 @@ def _is_measure(name: str) -> bool:
     return name in MEASURES or name.startswith(tuple(f"{pooling.value}_" for pooling in Pooling))
 
 
-def with_known_pixels(dataset: SliceDataset) -> np.ndarray:
-    """Return (N,) whether it is known where a slice's lesions are: pixel figures are of these slices.
+def known_pixels(
+    values: np.ndarray, dataset: SliceDataset
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what pixel figures are made of, of the slices whose lesions are known.
 
-    Where no scan has a mask it is True of all: the figures are undefined for want of a lesion then.
+    Where no scan has a mask they are all slices: the figures are undefined for want of a lesion then.
+
+    Args:
+        values: (N, X, Y) a map of every slice.
+        dataset: the slices.
+
+    Returns:
+        Map, masks and foreground (M, X, Y), and patients (M,).
     """
     facts = dataset.facts
     known = ((facts["label"] != SliceLabel.UNKNOWN) | facts["lesion_mm2"].notna()).to_numpy()
-    return known if known.any() else ~known
+    kept = known if known.any() else ~known
+    foreground = dataset.images.numpy().max(axis=1) > 0
+    patients = facts["patient"].to_numpy()
+    return values[kept], dataset.masks[:, 0].numpy()[kept], foreground[kept], patients[kept]
 
 
 def foreground_values(scored: ScoredSlices, dataset: SliceDataset) -> Iterator[np.ndarray]:
