@@ -28,6 +28,7 @@ from scripts.io.results import (
     write_scores_csv,
 )
 from scripts.io.resume import fail_scan, finish_scan, start_scan
+from scripts.io.scan_lock import scan_lock
 from scripts.report.cohort_page import write_cohort_page
 
 logger = logging.getLogger(__name__)
@@ -93,17 +94,32 @@ class ScanEvaluator(SupervisedEvaluator):
         self.bar.set_postfix_str(record["case"])
         result = ScanResult(record["case"])
         try:
-            masks = self.inspector.check_files(batchdata)
-            result = self.writer.plan(record)
-            result.inputs += [InputFile.from_path(path) for path in masks]
-            result = self._map(batchdata, record, result)
-        except Exception as error:  # one bad scan must not stop a cohort; the reason is kept and raised later
-            logger.error("%s: %s", record["case"], describe(error))
-            self.errors.append((record["case"], error))
-            self._record_failure(result, error)
+            with scan_lock(self.writer.output_dir, record["case"]):
+                result = self._try(batchdata, record, result)
+        except BundleError as error:  # of the lock: what lies there is not ours to touch
+            self._note(result, error)
+            result.status, result.reason = Status.FAILED, describe(error)
         self.results.append(result)
         self.bar.update()
         return {"result": result}
+
+    def _try(self, index: int, record: Mapping[str, Any], result: ScanResult) -> ScanResult:
+        """Map a scan, or record why it failed: one bad scan must not stop a cohort."""
+        try:
+            masks = self.inspector.check_files(index)
+            result = self.writer.plan(record)
+            result.inputs += [InputFile.from_path(path) for path in masks]
+            result = self._map(index, record, result)
+        except Exception as error:  # whatever it is; it is raised when the others are done
+            self._note(result, error)
+            self._record_failure(result, error)
+        return result
+
+    def _note(self, result: ScanResult, error: Exception) -> None:
+        logger.error("%s: %s", result.case, describe(error))
+        self.errors.append((result.case, error))
+        result.exit_code, findings = failure_of(error)
+        result.findings = findings or result.findings
 
     def _map(self, index: int, record: Mapping[str, Any], planned: ScanResult) -> ScanResult:
         output_dir = self.writer.output_dir
@@ -126,8 +142,6 @@ class ScanEvaluator(SupervisedEvaluator):
         return planned
 
     def _record_failure(self, result: ScanResult, error: Exception) -> None:
-        result.exit_code, findings = failure_of(error)
-        result.findings = findings or result.findings
         try:
             fail_scan(self.writer.output_dir, result, describe(error))
         except (BundleError, OSError) as other:  # this folder cannot be written; those of others may
