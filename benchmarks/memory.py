@@ -61,6 +61,8 @@ def make_model_dir(folder: Path) -> Path:
         [[1.0]],
         weights_sha256=file_sha256(folder / "model.pt"),
         alpha=0.0,
+        modalities=["t1ce"],
+        field_of_view=240.0,
         **mapper.settings(),
         source="random weights of a benchmark",
     )

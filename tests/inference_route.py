@@ -52,6 +52,8 @@ def make_model(folder: Path, seed: int = 0, constant: float | None = None) -> Pa
         [np.linspace(0, 1, 1000)],
         weights_sha256=file_sha256(folder / "model.pt"),
         alpha=0.0,
+        modalities=["t1ce"],
+        field_of_view=240.0,
         **mapper.settings(),
         source="made up",
         pixel_quantile=0.7,

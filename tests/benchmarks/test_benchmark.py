@@ -110,7 +110,7 @@ def test_benchmark_weights_have_thresholds(tmp_path):
     folder = make_model_dir(tmp_path / "model")
     mapper = load_weights(LesionMapper(score="lesion", pooling="peak"), folder / "model.pt")
     digest = file_sha256(folder / "model.pt")
-    calibration = find_calibration(str(folder / "calibration.json"), digest, mapper, alpha=0.0)
+    calibration = find_calibration(str(folder / "calibration.json"), digest, mapper, alpha=0.0, inputs={})
     assert isinstance(calibration, Calibration)
 
 

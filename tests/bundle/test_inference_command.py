@@ -205,8 +205,9 @@ def test_no_thresholds_no_mask_but_the_reason(
     model.mkdir()
     shutil.copy(random_model / "model.pt", model)
     infer(scan, tmp_path / "bare", "--html", "false", model=model).check()
-    infer(scan, tmp_path / "other", "--alpha", "0.25").check()
-    for name, reason in (("bare", "no calibration file"), ("other", "alpha 0.0 (given 0.25)")):
+    infer(scan, tmp_path / "other", "--alpha", "0.25", "--field_of_view", "260").check()
+    differing = "field_of_view 240.0 (given 260), alpha 0.0 (given 0.25)"
+    for name, reason in (("bare", "no calibration file"), ("other", differing)):
         found = result(tmp_path / name, "Phantom_001")
         assert reason in found["calibration"]["reason"]
         assert found["calibration"]["pixel_threshold"] is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def find(
-    folder: Path, alpha: float = 0.0, weights: str | None = None, **network: object
+    folder: Path,
+    alpha: float = 0.0,
+    weights: str | None = None,
+    modalities: Sequence[str] = ("t1ce",),
+    field_of_view: float = 240,
+    **network: object,
 ) -> Calibration | str:
     path = folder / "calibration.json"
     stored = json.loads(path.read_text())["weights_sha256"] if path.exists() else ""
-    return find_calibration(str(path), weights or stored, make_mapper(**network), alpha)
+    inputs = {"modalities": list(modalities), "field_of_view": field_of_view}
+    return find_calibration(str(path), weights or stored, make_mapper(**network), alpha, inputs)
 
 
 def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None:
@@ -36,6 +43,9 @@ def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None
     [
         ({"alpha": 0.25}, "alpha 0.0 (given 0.25)"),
         ({"weights": "f" * 64}, "(given ffffffffffff)"),
+        ({"modalities": ["flair"]}, "modalities t1ce (given flair)"),
+        ({"modalities": ["t1ce", "flair"]}, "modalities t1ce (given t1ce+flair)"),
+        ({"field_of_view": 300.0}, "field_of_view 240.0 (given 300.0)"),
         ({"samples": 3}, "samples 2 (given 3)"),
         ({"seed": 1}, "seed 0 (given 1)"),
         ({"noise": "antithetic"}, "noise normal (given antithetic)"),
@@ -62,7 +72,7 @@ def test_damaged_file_is_an_error(model: Path, tmp_path: Path, damage: bytes) ->
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / "calibration.json").write_bytes(damage)
     with pytest.raises(InputError, match="calibration.json: expected a calibration"):
-        find_calibration(str(tmp_path / "model" / "calibration.json"), "", make_mapper(), 0.0)
+        find_calibration(str(tmp_path / "model" / "calibration.json"), "", make_mapper(), 0.0, {})
 
 
 @pytest.mark.parametrize("value", [None, "1.5", True, float("nan"), float("inf")])

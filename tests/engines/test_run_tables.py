@@ -85,6 +85,8 @@ def make_measured(channels: int = 1, calibrated: bool = True) -> Measured:
             [scored.anomaly[test.images.numpy().max(axis=1) > 0]],
             weights_sha256="0",
             alpha=0.5,
+            modalities=["t1ce"],
+            field_of_view=240.0,
             **mapper.settings(),
             source="made up",
             slice_quantile=0.6,

@@ -15,21 +15,21 @@ from scripts.uncertainty.unet_mapper import UNetMapper
 from tests.small_networks import small_mapper, small_vae
 from tests.split_files import write_split
 
-EXPECTED = {"modalities": ["t1ce"], "field_of_view": 240.0}
+INPUTS = {"modalities": ["t1ce"], "field_of_view": 240.0}
 
 
 def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str, ...] = ("p1",)) -> Path:
     folder.mkdir()
     network = small_vae(heads=heads)
     torch.save(network.state_dict(), folder / "model.pt")
-    settings = {**network.arguments, **EXPECTED, "seed": 7, "split": write_split(folder, seen)}
+    settings = {**network.arguments, **INPUTS, "seed": 7, "split": write_split(folder, seen)}
     if resume:
         torch.save({"fingerprint": settings}, folder / "resume.pt")
     return folder
 
 
 def load(folders, **options):
-    arguments = {"like": small_mapper(samples=3), "alpha": 0.5, "expected": EXPECTED, "test_patients": ["p9"]}
+    arguments = {"like": small_mapper(samples=3), "alpha": 0.5, "inputs": INPUTS, "test_patients": ["p9"]}
     arguments["split_sha256"] = "of the test"
     return load_runs(folders, **arguments | options)
 
@@ -57,6 +57,7 @@ def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path, 
         [[0.0, 1.0]],
         weights_sha256=file_sha256(folder / "model.pt"),
         alpha=0.25,
+        **INPUTS,
         **own.settings(),
         source="made up",
     )
@@ -85,7 +86,7 @@ def test_a_unet_is_told_by_its_settings(tmp_path) -> None:
     folder = make_run(tmp_path / "run")
     network = DenoisingUNet(image_size=32, unet_channels=(8,) * 6)
     torch.save(network.state_dict(), folder / "model.pt")
-    torch.save({"fingerprint": {**network.arguments, **EXPECTED}}, folder / "resume.pt")
+    torch.save({"fingerprint": {**network.arguments, **INPUTS}}, folder / "resume.pt")
     (run,) = load([str(folder)])
     assert isinstance(run.mapper, UNetMapper)
     assert run.mapper.arguments == network.arguments
@@ -134,7 +135,7 @@ def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path) 
 def test_other_data_settings_and_names_are_refused(tmp_path) -> None:
     folder = str(make_run(tmp_path / "run"))
     with pytest.raises(InputError, match=r"trained with modalities \['flair'\], found one with \['t1ce'\]"):
-        load([folder], expected={"modalities": ["flair"]})
+        load([folder], inputs={"modalities": ["flair"]})
     with pytest.raises(InputError, match="folders of trained runs with different names"):
         load([folder, folder])
     with pytest.raises(InputError, match="folders of trained runs"):

@@ -13,6 +13,8 @@ from scripts.evaluation.calibration import Calibration, calibrate, normal_quanti
 
 SETTINGS = {
     "weights_sha256": "ab" * 32,
+    "modalities": ["t1ce"],
+    "field_of_view": 240.0,
     "score": "nll",
     "alpha": 0.5,
     "samples": 5,
@@ -124,6 +126,7 @@ def test_only_the_calibrated_settings_match():
     calibration = make()
     assert calibration.matches(**SETTINGS) is None
     assert calibration.matches(**(SETTINGS | {"score": Score.NLL})) is None
+    assert calibration.matches(**(SETTINGS | {"field_of_view": 240})) is None
     assert type(make(score=Score.NLL).score) is str
 
 
@@ -131,6 +134,8 @@ def test_only_the_calibrated_settings_match():
     ("change", "reason"),
     [
         ({"alpha": 0.7}, "calibrated for alpha 0.5 (given 0.7); calibrate these settings first"),
+        ({"modalities": ["flair"]}, "modalities t1ce (given flair)"),
+        ({"field_of_view": 300.0}, "field_of_view 240.0 (given 300.0)"),
         ({"samples": 10}, "samples 5 (given 10)"),
         ({"seed": 3}, "seed 0 (given 3)"),
         ({"noise": "sobol"}, "noise normal (given sobol)"),

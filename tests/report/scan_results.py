@@ -57,6 +57,8 @@ def _calibrate() -> Calibration:
         [f"p{index % 5}" for index in range(50)],
         [np.linspace(0, 4, 1000)],
         weights_sha256="0" * 64,
+        modalities=["t1ce"],
+        field_of_view=240.0,
         **SETTINGS,
         source="made up",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +27,7 @@ def calibrate_weights(
     dataset: SliceDataset,
     path: str,
     alpha: float,
+    inputs: Mapping[str, Any],
     source: str,
     slice_quantile: float = 0.95,
     pixel_quantile: float = 0.995,
@@ -40,6 +43,7 @@ def calibrate_weights(
         dataset: validation slices; only those without lesion are used.
         path: the ``calibration.json`` to write.
         alpha: weight of the squared error in the slice score.
+        inputs: what the slices are: ``modalities`` and ``field_of_view``.
         source: which data, in words.
         slice_quantile: share of normal slices below the slice threshold.
         pixel_quantile: share of normal foreground pixels below the pixel threshold.
@@ -65,6 +69,7 @@ def calibrate_weights(
         weights_sha256=file_sha256(weights),
         alpha=alpha,
         **mapper.settings(),
+        **inputs,
         source=source,
         slice_quantile=slice_quantile,
         pixel_quantile=pixel_quantile,

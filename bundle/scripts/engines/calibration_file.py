@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
@@ -19,9 +21,14 @@ def calibration_path(model_dir: str | Path, name: str | None = None) -> Path:
 
 
 def find_calibration(
-    path: str, weights_sha256: str, mapper: AnomalyMapper, alpha: float, name: str | None = None
+    path: str,
+    weights_sha256: str,
+    mapper: AnomalyMapper,
+    alpha: float,
+    inputs: Mapping[str, Any],
+    name: str | None = None,
 ) -> Calibration | str:
-    """Return the calibration in ``path`` if it was made for these weights and settings.
+    """Return the calibration in ``path`` if it was made for these weights, inputs and settings.
 
     Otherwise return the reason in words: maps and scores are written then, a mask is not.
 
@@ -30,12 +37,13 @@ def find_calibration(
         weights_sha256: of the weights in use.
         mapper: network in use.
         alpha: weight of the squared error in use.
+        inputs: what the network sees: ``modalities`` and ``field_of_view`` in use.
         name: of one's own calibration, when the user asked for one.
 
     Raises:
         InputError: the file is damaged, or one that was asked for by name is not there or of something else.
     """
-    found = _find(Path(path), weights_sha256, mapper, alpha)
+    found = _find(Path(path), weights_sha256, alpha, mapper.settings() | dict(inputs))
     if isinstance(found, str) and name is not None:
         raise InputError(
             f"Expected the calibration '{name}', but there is none for these weights and settings ({found}); "
@@ -60,9 +68,9 @@ def read_calibration(file: Path) -> Calibration:
         ) from error
 
 
-def _find(file: Path, weights_sha256: str, mapper: AnomalyMapper, alpha: float) -> Calibration | str:
+def _find(file: Path, weights_sha256: str, alpha: float, settings: Mapping[str, Any]) -> Calibration | str:
     if not file.is_file():
         return f"no calibration file {file.name} beside the weights"
     calibration = read_calibration(file)
-    difference = calibration.matches(weights_sha256, alpha=alpha, **mapper.settings())
+    difference = calibration.matches(weights_sha256, alpha=alpha, **settings)
     return calibration if difference is None else difference

@@ -52,7 +52,7 @@ def load_runs(
     folders: Sequence[str] | Mapping[str, str],
     like: AnomalyMapper,
     alpha: float,
-    expected: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     test_patients: Iterable[str],
     split_sha256: str,
     as_calibrated: bool = True,
@@ -64,7 +64,7 @@ def load_runs(
         like: has the score, draws and region to measure with where a run has no calibration; and the
             network of a folder that holds weights without their ``resume.pt``.
         alpha: weight of the squared error in the slice score where a run has no calibration.
-        expected: settings that the training must have had, by their names in its fingerprint.
+        inputs: what the slices are, as it was in the training: ``modalities`` and ``field_of_view``.
         test_patients: patients that no run may have been trained or chosen on.
         split_sha256: hash of the split file whose test patients these are.
         as_calibrated: measure each run with the score, alpha and draws that its thresholds were made for;
@@ -87,8 +87,8 @@ def load_runs(
     patients = set(test_patients)
     runs = []
     for name, path in named.items():
-        known = check_run(path, expected, patients, split_sha256)
-        runs.append(_load_run(name, Path(path), like, alpha, as_calibrated, known))
+        known = check_run(path, inputs, patients, split_sha256)
+        runs.append(_load_run(name, Path(path), like, alpha, inputs, as_calibrated, known))
     return runs
 
 
@@ -119,7 +119,13 @@ def check_run(
 
 
 def _load_run(
-    name: str, folder: Path, like: AnomalyMapper, alpha: float, as_calibrated: bool, known: bool
+    name: str,
+    folder: Path,
+    like: AnomalyMapper,
+    alpha: float,
+    inputs: Mapping[str, Any],
+    as_calibrated: bool,
+    known: bool,
 ) -> TrainedRun:
     training = read_settings(folder)
     settings, weight, file = like.settings(), alpha, folder / "calibration.json"
@@ -128,7 +134,7 @@ def _load_run(
         settings, weight = {name: getattr(stored, name) for name in settings}, stored.alpha
     mapper = _make_mapper(training, like, AnomalyMapper.scoring_arguments(settings))
     load_weights(mapper, folder / "model.pt")
-    found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight)
+    found = find_calibration(str(file), file_sha256(folder / "model.pt"), mapper, weight, inputs)
     calibration, reason = (found, "") if isinstance(found, Calibration) else (None, found)
     return TrainedRun(name, folder, mapper.eval(), weight, calibration, reason, training.get("seed"), known)
 

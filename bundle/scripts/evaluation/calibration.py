@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -37,13 +36,17 @@ class LevelBand:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Thresholds of one combination of weights, score, alpha and latent draws, and where they come from.
+    """Thresholds of one combination of weights, input, score and latent draws, and where they come from.
 
     A pixel or slice is marked when its value is strictly above the threshold.
     """
 
     weights_sha256: str
     """SHA-256 of the weights file, hexadecimal."""
+    modalities: tuple[str, ...]
+    """Names of the channels, in order."""
+    field_of_view: float
+    """Side of a slice, mm."""
     score: str
     """Config value of the anomaly score."""
     alpha: float
@@ -97,7 +100,8 @@ class Calibration:
             value = data[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise InputError(f"Expected a finite number for {name} in the calibration, got {value!r}.")
-        return cls(**{**data, "normal_range": tuple(LevelBand(**band) for band in data["normal_range"])})
+        bands = tuple(LevelBand(**band) for band in data["normal_range"])
+        return cls(**{**data, "modalities": tuple(data["modalities"]), "normal_range": bands})
 
     def matches(self, weights_sha256: str, alpha: float, **settings: Any) -> str | None:
         """Return None when the thresholds hold for these settings, else a sentence that says why not.
@@ -105,11 +109,11 @@ class Calibration:
         Args:
             weights_sha256: of the weights in use.
             alpha: weight of the squared error in use.
-            settings: every other one of the mapper, by the names of the fields above.
+            settings: of the mapper and of its input, by the names of the fields above.
         """
-        given = {name: _config_value(value) for name, value in settings.items()}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         differing = [
-            f"{name} {getattr(self, name)} (given {value})"
+            f"{name} {_in_words(getattr(self, name))} (given {_in_words(value)})"
             for name, value in given.items()
             if getattr(self, name) != value
         ]
@@ -127,6 +131,8 @@ def calibrate(
     pixel_values: Iterable[ArrayLike],
     *,
     weights_sha256: str,
+    modalities: Sequence[str],
+    field_of_view: float,
     score: str,
     alpha: float,
     samples: int,
@@ -150,6 +156,8 @@ def calibrate(
         pixel_values: anomaly values of the foreground pixels of these slices, in pieces of any shape,
             for example one per slice; each is read once and let go, so memory is bounded.
         weights_sha256: SHA-256 of the weights file.
+        modalities: names of the channels, in order.
+        field_of_view: side of a slice, mm.
         score: config value of the anomaly score.
         alpha: weight of the mixed image-level score.
         samples: number K of latent draws.
@@ -181,13 +189,15 @@ def calibrate(
         pixels.add(piece)
     return Calibration(
         weights_sha256=weights_sha256,
-        score=_config_value(score),
+        modalities=tuple(modalities),
+        field_of_view=float(field_of_view),
+        score=str(score),
         alpha=float(alpha),
         samples=int(samples),
         seed=int(seed),
-        noise=_config_value(noise),
-        region=_config_value(region),
-        pooling=_config_value(pooling),
+        noise=str(noise),
+        region=str(region),
+        pooling=str(pooling),
         slice_smoothing=float(slice_smoothing),
         slice_threshold=slice_threshold,
         pixel_threshold=pixels.quantile(pixel_quantile),
@@ -248,9 +258,9 @@ def _level_band(low: float, high: float, values: np.ndarray) -> LevelBand:
     return LevelBand(low, high, values.size, lower, middle, upper)
 
 
-def _config_value(score: str) -> str:
-    """Return the config string of a member of a str-Enum, or the string itself."""
-    return str(score.value) if isinstance(score, Enum) else score
+def _in_words(value: object) -> str:
+    """Return the value of a setting as text: a config string, a number, or names joined by +."""
+    return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _check_keys(data: Mapping[str, Any], kind: type, name: str) -> None:
