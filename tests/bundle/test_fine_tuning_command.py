@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scripts.io.digest import file_sha256
-from scripts.io.run_folder import own_patients, read_settings
+from scripts.io.run_folder import own_scans, read_settings
 from tests.bundle.commands import Ended, WarmCommands
 from tests.bundle.conftest import TINY_TRAINING
 
@@ -26,10 +26,12 @@ def test_training_starts_from_given_weights_and_remembers_them(
     before, after = (torch.load(path, weights_only=True) for path in (initial, tmp_path / "model.pt"))
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-4, msg=name)
-    patients = sorted(own_patients(tiny_run[0]) or ())
+    seen = own_scans(tiny_run[0])
+    assert seen is not None
     assert read_settings(tmp_path)["initial_weights"] == {
         "sha256": file_sha256(initial),
-        "patients": patients,
+        "patients": sorted(seen.patients),
+        "volumes": sorted(seen.volumes),
     }
     # The same run from other weights is another run.
     refused = commands.run("run", "training", *options, "--learning_rate=1e-9")

@@ -104,8 +104,13 @@ def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(tmp_path, 
 def test_patients_behind_the_weights_a_training_started_from_are_left_out_too(tmp_path, caplog):
     records = make_records(tmp_path)
     split = sources.Split(training=records[:1], validation=records[1:2], test=[])
-    for patients, left in ((["p2"], records[3:]), (None, records[2:])):
-        settings = {"initial_weights": {"sha256": "0", "patients": patients}}
+    voxels = sources.hash_scans(records[2:3])[0].sha256
+    for patients, volumes, left in (
+        (["p2"], [], records[3:]),
+        (["called otherwise"], [voxels], records[3:]),
+        (None, None, records[2:]),
+    ):
+        settings = {"initial_weights": {"sha256": "0", "patients": patients, "volumes": volumes}}
         torch.save({"fingerprint": settings}, tmp_path / "resume.pt")
         assert sources.unseen_scans(records, split, str(tmp_path)) == left
         assert ("started from weights of unknown patients" in caplog.text) == (patients is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,18 @@ def make_weights(folder: Path, *patients: str, initial: dict | None = None, spli
 
 def test_patients_behind_weights_go_back_to_the_first_of_them(tmp_path) -> None:
     first = make_weights(tmp_path / "first", "b", "a")
-    assert describe_initial(first) == {"sha256": file_sha256(first), "patients": ["a", "b"]}
+    volumes = ["voxels of a", "voxels of b"]
+    assert describe_initial(first) == {
+        "sha256": file_sha256(first),
+        "patients": ["a", "b"],
+        "volumes": volumes,
+    }
     second = make_weights(tmp_path / "second", "c", initial=describe_initial(first))
     assert describe_initial(second)["patients"] == ["a", "b", "c"]
+    assert describe_initial(second)["volumes"] == [*volumes, "voxels of c"]
     unknown = make_weights(tmp_path / "unknown", split=False)
-    assert describe_initial(unknown) == {"sha256": file_sha256(unknown), "patients": None}
+    nobody = {"patients": None, "volumes": None}
+    assert describe_initial(unknown) == {"sha256": file_sha256(unknown), **nobody}
     third = make_weights(tmp_path / "third", "d", initial=describe_initial(unknown))
     assert describe_initial(third)["patients"] is None
 
@@ -67,6 +75,16 @@ def test_weights_that_know_a_test_patient_are_refused_and_not_loaded(tmp_path, s
         start_from(network, str(path), split_file)
     for name, value in small_vae(seed=0).state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
+
+
+def test_a_test_patient_is_known_by_volume_under_another_name(tmp_path) -> None:
+    path = make_weights(tmp_path / "run", "a")
+    write_split(tmp_path, test=["b", "c"])
+    split = json.loads((tmp_path / "split.json").read_text())
+    split["test"][1]["image_sha256"] = "voxels of a"
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    with pytest.raises(InputError, match="1 were in their training or validation, c first"):
+        start_from(small_vae(), str(path), str(tmp_path / "split.json"))
 
 
 def test_missing_weights_and_those_of_another_network_are_refused(tmp_path, split_file) -> None:

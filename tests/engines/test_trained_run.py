@@ -122,7 +122,7 @@ def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -
 def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path) -> None:
     folder = make_run(tmp_path / "run")
     state = torch.load(folder / "resume.pt", weights_only=True)
-    state["fingerprint"]["initial_weights"] = {"sha256": "0", "patients": ["p8", "p9"]}
+    state["fingerprint"]["initial_weights"] = {"sha256": "0", "patients": ["p8", "p9"], "volumes": []}
     torch.save(state, folder / "resume.pt")
     assert load([str(folder)], test_patients=["p7"])[0].patients_known
     with pytest.raises(InputError, match="no test patient among those .* found 1, p9 first"):

@@ -11,7 +11,7 @@ from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
 from scripts.data.splits_entries import hash_scans
 from scripts.errors import InputError
-from scripts.io.run_folder import inherited_patients, read_settings
+from scripts.io.run_folder import SeenScans, inherited_scans, read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +56,15 @@ def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None
     Raises:
         InputError: no scan is left.
     """
-    inherited = inherited_patients(read_settings(Path(run_dir))) if run_dir else set()
+    inherited = inherited_scans(read_settings(Path(run_dir))) if run_dir else SeenScans()
     if inherited is None:
         logger.warning("%s started from weights of unknown patients; make sure no scan is of one.", run_dir)
     own = hash_scans([*split.training, *split.validation])
-    patients = {entry.patient for entry in own} | (inherited or set())
-    others = hash_scans([record for record in scans if record["patient"] not in patients])
+    seen = SeenScans(frozenset(entry.patient for entry in own), frozenset(entry.sha256 for entry in own))
+    seen |= inherited or SeenScans()
+    others = hash_scans([record for record in scans if record["patient"] not in seen.patients])
     # A volume that was trained on under another name makes its patient a seen one.
-    volumes = {entry.sha256 for entry in own}
-    patients |= {entry.patient for entry in others if entry.sha256 in volumes}
+    patients = seen.patients | {entry.patient for entry in others if entry.sha256 in seen.volumes}
     left = [record for record in scans if record["patient"] not in patients]
     if not left:
         raise InputError(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings
-from scripts.io.split_file import read_split_file, split_patients
+from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings
+from scripts.io.split_file import read_split_file
 from scripts.io.weights import load_weights, weights_sha256
 from scripts.networks.backbone import Backbone
 
@@ -16,13 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 def describe_initial(path: str | Path) -> dict[str, Any]:
-    """Return what a run's settings keep of the weights it started from: ``sha256`` and ``patients``.
+    """Return what a run's settings keep of the weights it started from.
 
-    The patients are those that the weights, and the ones that these started from, were trained or chosen on,
-    sorted; None where the folder of the file does not tell.
+    They are its ``sha256``, and the ``patients`` and ``volumes`` (SHA-256 of their voxels) that the weights,
+    and the ones that these started from, were trained or chosen on, sorted; None where the folder of the file
+    does not tell.
     """
-    patients = _patients_behind(path)
-    return {"sha256": weights_sha256(path), "patients": None if patients is None else sorted(patients)}
+    seen = _scans_behind(path)
+    patients, volumes = (None, None) if seen is None else (sorted(seen.patients), sorted(seen.volumes))
+    return {"sha256": weights_sha256(path), "patients": patients, "volumes": volumes}
 
 
 def start_from(network: Backbone, path: str, split_file: str) -> None:
@@ -34,16 +36,15 @@ def start_from(network: Backbone, path: str, split_file: str) -> None:
         split_file: of the training, for its test patients; a training on given scans has none.
 
     Raises:
-        InputError: the weights were trained or chosen on a test patient.
+        InputError: the weights were trained or chosen on a test patient, told by name or by volume.
         ModelError: no weights, or weights of another architecture.
     """
-    patients = _patients_behind(path)
-    if patients is None:
+    seen = _scans_behind(path)
+    if seen is None:
         logger.warning(
             "%s: no split.json of its training beside it; make sure it has not seen a test patient.", path
         )
-    tested = split_patients(read_split_file(split_file), "test") if Path(split_file).is_file() else set()
-    shared = sorted((patients or set()) & tested)
+    shared = sorted(_tested_again(split_file, seen or SeenScans()))
     if shared:
         raise InputError(
             f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "
@@ -53,7 +54,19 @@ def start_from(network: Backbone, path: str, split_file: str) -> None:
     logger.info("Starting from the weights in %s.", path)
 
 
-def _patients_behind(path: str | Path) -> set[str] | None:
+def _tested_again(split_file: str, seen: SeenScans) -> set[str]:
+    """Return the test patients of a split that were seen, be it under another name."""
+    if not Path(split_file).is_file():
+        return set()
+    rows = read_split_file(split_file)["test"]
+    return {
+        str(row["patient"])
+        for row in rows
+        if str(row["patient"]) in seen.patients or str(row["image_sha256"]) in seen.volumes
+    }
+
+
+def _scans_behind(path: str | Path) -> SeenScans | None:
     folder = Path(path).parent
-    own, before = own_patients(folder), inherited_patients(read_settings(folder))
+    own, before = own_scans(folder), inherited_scans(read_settings(folder))
     return None if own is None or before is None else own | before

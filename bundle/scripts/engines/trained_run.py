@@ -13,7 +13,7 @@ from scripts.engines.calibration_file import find_calibration, read_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
-from scripts.io.run_folder import inherited_patients, own_patients, read_settings
+from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.mappers import mapper_class
@@ -164,9 +164,9 @@ def _check_patients(
     folder: Path, training: Mapping[str, Any], test_patients: set[str], split_sha256: str
 ) -> bool:
     """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
-    own = set() if training.get("split") == split_sha256 else own_patients(folder)
-    inherited = inherited_patients(training)
-    shared = sorted(((own or set()) | (inherited or set())) & test_patients)
+    own = SeenScans() if training.get("split") == split_sha256 else own_scans(folder)
+    inherited = inherited_scans(training)
+    shared = sorted(((own or SeenScans()) | (inherited or SeenScans())).patients & test_patients)
     if shared:
         raise InputError(
             f"{folder}: expected no test patient among those the run was trained or chosen on, found "

@@ -46,6 +46,11 @@ def split_patients(split: dict[str, Any], *parts: str) -> set[str]:
     return {str(row["patient"]) for part in parts for row in split[part]}
 
 
+def split_volumes(split: dict[str, Any], *parts: str) -> set[str]:
+    """Return the SHA-256 of the volumes in parts of the content of a split file."""
+    return {str(row["image_sha256"]) for part in parts for row in split[part]}
+
+
 def _check_rows(path: str | Path, rows: list[Any]) -> None:
     for row in rows:
         if not isinstance(row, dict) or not row.keys() >= set(_KEYS):
