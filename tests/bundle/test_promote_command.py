@@ -53,6 +53,17 @@ def test_calibration_and_provenance_belong_to_the_file(promoted: tuple[Path, lis
     assert "research" in provenance["terms"]
 
 
+def test_a_promotion_that_fails_leaves_everything_as_it_was(
+    promoted: tuple[Path, list[str]], commands: WarmCommands
+) -> None:
+    models, options = promoted
+    before = {path.name: file_sha256(path) for path in models.iterdir()}
+    failed = commands.run(*options, "--replace=true", "--pixel_quantile=99")
+    assert failed.code == 2
+    assert "strictly between 0 and 1, got 99" in failed.error
+    assert {path.name: file_sha256(path) for path in models.iterdir()} == before
+
+
 def test_weights_are_replaced_only_when_told(
     promoted: tuple[Path, list[str]], commands: WarmCommands
 ) -> None:
