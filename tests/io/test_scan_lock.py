@@ -55,6 +55,14 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_run_was_writing_goes_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    for name in (".tmp-12-ab.nii.gz", "case_anomaly.nii.gz", ".notes"):
+        (tmp_path / "case" / name).touch()
+    with scan_lock(tmp_path, "case"):
+        assert {path.name for path in (tmp_path / "case").iterdir()} == {"case_anomaly.nii.gz", ".notes"}
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match="cannot be written"), scan_lock(tmp_path / "file", "case"):

@@ -19,6 +19,8 @@ from scripts.errors import BundleError, InputError, ModelError, ResourceError
 
 RESOURCE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 PATH_ERRORS = {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+UNFINISHED = ".tmp-"
+"""What the names of files begin with that are being written."""
 
 
 def full_suffix(path: str | Path) -> str:
@@ -50,7 +52,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         InputError: ``final`` is a folder, or one of its parents is a file.
     """
     final = Path(final)
-    temporary = final.with_name(f".tmp-{os.getpid()}-{uuid4().hex}{full_suffix(final)}")
+    temporary = final.with_name(f"{UNFINISHED}{os.getpid()}-{uuid4().hex}{full_suffix(final)}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -64,6 +66,12 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         raise known from error
     finally:
         _remove(temporary)
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove the temporary files of runs that were killed, from a folder in which no other run is writing."""
+    for path in Path(folder).glob(f"{UNFINISHED}*"):
+        _remove(path)
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -9,11 +9,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scripts.errors import InputError, ResourceError
+from scripts.io.atomic import remove_unfinished
 
 
 @contextmanager
 def scan_lock(output_dir: str | Path, case: str) -> Iterator[None]:
-    """Hold the outputs of a scan for this run; the system lets go of them when a run is killed.
+    """Hold the outputs of a scan for this run, and remove what a killed one was writing.
+
+    The system lets go of the lock when a run is killed.
 
     Args:
         output_dir: The folder that holds one folder per case.
@@ -36,6 +39,7 @@ def scan_lock(output_dir: str | Path, case: str) -> Iterator[None]:
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror}); check the folder.") from error
     try:
+        remove_unfinished(path.with_name(case))
         yield
     finally:
         lock.release()
