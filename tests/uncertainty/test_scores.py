@@ -119,14 +119,14 @@ def test_slice_score_ignores_the_background():
 
 
 def slow_peak(values, mask):
-    """Mean of the 5 x 5 square around every pixel of the mask, with 0 outside; the highest."""
-    found = []
+    """Mean of the 5 x 5 square around every pixel of the mask, 0 or a lower minimum outside; the highest."""
+    found, outside = [], min([0.0, *values[mask].tolist()])
     for row, column in torch.nonzero(mask[0]).tolist():
         total = 0.0
         for i in range(row - 2, row + 3):
             for j in range(column - 2, column + 3):
-                if 0 <= i < mask.shape[1] and 0 <= j < mask.shape[2] and mask[0, i, j]:
-                    total += float(values[0, i, j])
+                is_inside = 0 <= i < mask.shape[1] and 0 <= j < mask.shape[2] and mask[0, i, j]
+                total += float(values[0, i, j]) if is_inside else outside
         found.append(total / 25)
     return max(found, default=0.0)
 
@@ -146,6 +146,14 @@ def test_peak_sees_a_small_place_that_the_mean_does_not():
     assert peak(values, mask).tolist() == pytest.approx([0.1, 1.0])
     assert (pool(values, mask, "mean") == masked_mean(values, mask)).all()
     assert (pool(values, mask, "peak") == peak(values, mask)).all()
+
+
+def test_peak_of_negative_scores_is_where_they_are_highest_not_at_the_border():
+    mask = torch.zeros(1, 1, 40, 40, dtype=torch.bool)
+    mask[..., 5:35, 5:35] = True
+    values = torch.full((1, 1, 40, 40), -2.5)
+    values[..., 15:20, 15:20] = -1.2
+    assert peak(values, mask).item() == pytest.approx(-1.2)
 
 
 def test_slice_score_takes_the_pooling_for_the_pixel_score_alone():

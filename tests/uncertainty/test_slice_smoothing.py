@@ -65,3 +65,11 @@ def test_the_background_of_each_slice_stays_0() -> None:
     smooth = smooth_over_slices(maps * foreground, foreground, places, 6.0)
     assert torch.equal(smooth, smooth_all(maps * foreground, places, 6.0) * foreground)
     assert not smooth[~foreground].any()
+
+
+def test_negative_scores_are_not_raised_by_the_background_of_neighbours() -> None:
+    maps = torch.full((5, 2, 2), -2.0)
+    foreground = torch.ones_like(maps, dtype=torch.bool)
+    foreground[2] = False
+    smooth = smooth_over_slices(maps * foreground, foreground, torch.arange(5.0), 2.0)
+    torch.testing.assert_close(smooth, maps * foreground)

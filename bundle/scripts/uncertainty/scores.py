@@ -92,10 +92,13 @@ SCORE_CODES = {score: code for code, score in enumerate(Score)}
 def peak(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the highest value of ``values`` (B, 1, H, W), smoothed, on ``mask`` (B, 1, H, W), (B,).
 
-    What lies outside of the mask counts as 0; so does an empty mask.
+    What lies outside of the mask counts as 0, or as the lowest value on it where that is below 0: else a
+    score that may be negative, as the likelihood, would peak at the border. An empty mask counts as 0.
     """
-    smooth = F.avg_pool2d(values * mask, PEAK_SIDE, stride=1, padding=PEAK_SIDE // 2)
-    highest = smooth.masked_fill(~mask, -torch.inf).flatten(1).amax(dim=1)
+    lowest = (values * mask).flatten(1).amin(dim=1).clamp(max=0)
+    above = (values - lowest[:, None, None, None]) * mask
+    smooth = F.avg_pool2d(above, PEAK_SIDE, stride=1, padding=PEAK_SIDE // 2)
+    highest = smooth.masked_fill(~mask, -torch.inf).flatten(1).amax(dim=1) + lowest
     return highest.masked_fill(~mask.flatten(1).any(dim=1), 0.0)
 
 

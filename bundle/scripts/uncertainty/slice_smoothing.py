@@ -18,7 +18,8 @@ def smooth_over_slices(
 
     Args:
         maps: (N, X, Y) of the slices of one scan, each once, in any order.
-        foreground: (N, X, Y) bool; elsewhere a slice stays 0, whatever its neighbours show.
+        foreground: (N, X, Y) bool; elsewhere a slice stays 0, whatever its neighbours show, and counts to
+            these as 0, or as their lowest value where that is below 0.
         places: (N,) positions along the slice axis, mm.
         deviation: of the Gaussian, mm; 0 leaves the maps as they are.
     """
@@ -29,5 +30,6 @@ def smooth_over_slices(
         distances = (places - place).abs() / deviation
         near = torch.nonzero(distances <= REACH)[:, 0]
         weights = torch.exp(-0.5 * distances[near].square())
-        smooth[index] = torch.tensordot((weights / weights.sum()).to(maps), maps[near], dims=1)
+        filled = torch.where(foreground[near], maps[near], maps[near].amin().clamp(max=0))
+        smooth[index] = torch.tensordot((weights / weights.sum()).to(maps), filled, dims=1)
     return smooth * foreground
