@@ -12,6 +12,7 @@ from monai.utils import CommonKeys
 
 from scripts.data.slices import SliceLabel
 from scripts.engines.metrics import AllSlices, SliceMetric, detection, score_and_label
+from scripts.engines.pixel_metrics import lesions_known
 from scripts.evaluation.detection import average_precision
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.sensitivity import false_alarm_rate
@@ -49,7 +50,8 @@ class SliceFalseAlarmRate(SliceMetric):
 class PixelAveragePrecision(IgniteMetricHandler):
     """Average precision of the anomaly map over all foreground pixels; NaN without a lesion pixel.
 
-    The batches have to hold the ``mask`` of each slice. Keeps 8 bytes a foreground pixel.
+    The batches have to hold the ``mask`` of each slice; slices of unknown label without a lesion in it are
+    left out. Keeps 8 bytes a foreground pixel.
     """
 
     def __init__(self) -> None:
@@ -81,6 +83,7 @@ def _matched(scores: torch.Tensor, labels_and_levels: torch.Tensor) -> float:
 
 
 def _foreground_pixels(output: dict[str, Any]) -> Pair:
-    inside = (output[CommonKeys.IMAGE] > 0).any(dim=1)
-    anomaly, mask = output[CommonKeys.PRED][:, 1], output["mask"][:, 0].to(inside.device)
-    return anomaly[inside].float(), (mask[inside] > 0).long()
+    inside, mask = (output[CommonKeys.IMAGE] > 0).any(dim=1), output["mask"][:, 0]
+    unknown = ~lesions_known(output)[:, None, None]
+    labels = (mask > 0).long().masked_fill(unknown, SliceLabel.UNKNOWN).to(inside.device)
+    return output[CommonKeys.PRED][:, 1][inside].float(), labels[inside]

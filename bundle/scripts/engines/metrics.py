@@ -59,7 +59,8 @@ class NormalELBO(IgniteMetricHandler):
 class SliceMetric(IgniteMetricHandler):
     """A detection figure of the slices with known labels; NaN, without a warning, where it is not defined.
 
-    The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) (the paper's eq. 14).
+    The score is A = alpha * mean((x - mean)^2) + (1 - alpha) * pool(pixel score) (the paper's eq. 14), of
+    each slice by itself: the mean over neighbouring slices (``slice_smoothing``) needs whole scans.
 
     Args:
         figure: of scores (N,) and labels (N,), None where it is not defined.

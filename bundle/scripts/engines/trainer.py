@@ -97,8 +97,8 @@ class DrawTrainer(SupervisedTrainer):
 class DrawEvaluator(SupervisedEvaluator):
     """Scores slices with an :class:`AnomalyMapper` in its K fixed draws.
 
-    The output holds, for each slice (B,): ``label``, ``level`` and ``mask`` as in the batch, ``elbo``
-    (nats per value, at beta = 1, mean over the K draws), ``kl`` (nats); ``mean_<score>`` and
+    The output holds, for each slice (B,): ``label``, ``index``, ``level`` and ``mask`` as in the batch,
+    ``elbo`` (nats per value, at beta = 1, mean over the K draws), ``kl`` (nats); ``mean_<score>`` and
     ``peak_<score>`` for every :class:`Score` that the network has, pooled over the pixels that the mapper
     scores; ``epistemic`` and ``aleatoric`` (means over these); ``pred`` (B, 4 + C, H, W); and ``z``
     (B, C, H, W), the error of the reconstruction in units of its predicted deviation.
@@ -128,7 +128,7 @@ class DrawEvaluator(SupervisedEvaluator):
                 "aleatoric": masked_mean(pred[:, 3:4], scored),
                 **_pooled_scores(image, draws, mapper),
             }
-            output |= {name: batchdata[name] for name in ("level", "mask") if name in batchdata}
+            output |= {name: batchdata[name] for name in ("index", "level", "mask") if name in batchdata}
         engine.state.output = output
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
