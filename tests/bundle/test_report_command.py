@@ -99,7 +99,8 @@ def test_figures_are_those_of_the_metrics_on_the_slices_of_the_report(reported: 
     assert row["auroc_matched"] == pytest.approx(
         matched_auroc(known["score"], known["label"], known["level"])
     )
-    expected = score_by_quintile(known["score"], known["label"], known["epistemic"])
+    columns = (known[name] for name in ("score", "label", "epistemic", "patient"))
+    expected = score_by_quintile(*columns, bootstrap_samples=20)
     found = [row for row in content["quintiles"] if row["uncertainty"] == "epistemic"]
     for one, other in zip(found, expected, strict=True):
         assert {name: one[name] for name in other} == pytest.approx(other)

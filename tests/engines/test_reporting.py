@@ -69,7 +69,7 @@ def test_summary_joins_slices_and_pixels_of_each_runs_own_score():
     first, last = summary_rows(rows, [RUN], [Section("pixels", "", [Table("pixels", "", pixels)])])
     assert (first["score"], first["auroc_matched"], first["ap_pixel"]) == ("nll, alpha 0", 0.5, 0.2)
     assert first["undefined"] == "auroc_patient: none; dice: no threshold"
-    assert last == rows[0]
+    assert last == rows[0] | {"undefined": "ap_pixel, aupro, dice, dice_oracle: this score has no map"}
 
 
 def test_what_cannot_be_known_is_warned_of():

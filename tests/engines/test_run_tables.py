@@ -18,12 +18,14 @@ from scripts.engines.run_tables import (
     Measured,
     ReportSettings,
     correlation_rows,
+    normal_range_rows,
     patient_rows,
     pixel_rows,
     quintile_rows,
     refusal_rows,
     reliability_rows,
     strata_rows,
+    threshold_rows,
 )
 from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
@@ -174,11 +176,21 @@ def test_correlations_and_patients_cover_every_patient(measured) -> None:
     assert all(row["dice"] is not None for row in patient_rows(measured))
 
 
+def test_thresholds_and_normal_range_are_those_of_the_calibration(measured) -> None:
+    calibration = measured.run.calibration
+    (row,) = threshold_rows(measured)
+    assert (row["slice_threshold"], row["pixel_quantile"]) == (calibration.slice_threshold, 0.9)
+    bands = normal_range_rows(measured)
+    assert [row["percentile_95"] for row in bands] == [one.percentile_95 for one in calibration.normal_range]
+
+
 def test_without_thresholds_the_page_still_stands_and_says_why() -> None:
     measured = make_measured(calibrated=False)
     sections = run_sections(measured)
     tables = {table.name: table.rows for section in sections for table in section.tables}
     assert tables["pixels"][0]["dice"] is None
+    assert tables["thresholds"][0]["undefined"] == "never calibrated"
+    assert tables["normal_range"] == []
     assert "dice: never calibrated" in tables["pixels"][0]["undefined"]
     assert {row["risk"] for row in tables["risk_coverage"]} == {None}
     assert {row["dice"] for row in tables["patients"]} == {None}
@@ -192,6 +204,9 @@ def test_without_masks_sections_are_empty_but_there(measured) -> None:
     assert tables["quintiles"] == tables["curves"] == tables["worst_slices"] == []
     assert {row["observed"] for row in tables["coverage"]} == {None}
     assert len(tables["slices"]) == COUNT
+    assert {row["pixel_prevalence"] for row in tables["pixels"]} == {None}
+    assert tables["pixels"][0]["undefined"] == "ap_pixel, aupro, dice_oracle, pixel_prevalence, dice: no mask"
+    assert all("dice: no mask" in row["undefined"] for row in tables["patients"])
 
 
 def test_without_lesions_sections_are_empty_but_there(measured) -> None:

@@ -149,6 +149,30 @@ def test_nothing_to_find_and_no_threshold_give_null_and_reasons():
     json.dumps(row, allow_nan=False)
 
 
+def test_without_a_slice_nothing_is_known():
+    maps, masks, foreground, patients = (one[:0] for one in make_maps())
+    row = evaluate_pixels(maps, masks, foreground, patients, 0.5, bootstrap_samples=20)
+    assert {value for name, value in row.items() if name not in ("pixel_threshold", "undefined")} == {None}
+    assert row["undefined"] == "ap_pixel, aupro, dice_oracle, pixel_prevalence, dice: no mask"
+
+
+def test_lesions_of_few_patients_have_no_interval():
+    maps, masks, foreground, patients = make_maps()
+    masks[np.isin(patients, ["p4", "p5"])] = 0
+    row = evaluate_pixels(maps, masks, foreground, patients, 1.0, bootstrap_samples=20)
+    for metric in ("ap_pixel", "aupro", "dice", "dice_oracle"):
+        assert row[metric] is not None
+        assert row[f"{metric}_low"] is row[f"{metric}_high"] is None
+
+
+def test_what_is_found_only_above_the_largest_rate_is_outside_of_aupro():
+    # Three of ten normal pixels come first, the lesion next: found at a rate of 0.3 or more, not before.
+    values = np.arange(11.0)[::-1].reshape(1, 1, 11)
+    masks = np.zeros_like(values)
+    masks[0, 0, 3] = 1
+    assert region_overlap(count_pixels(values, masks, np.ones_like(values))) == 0
+
+
 def test_wrong_input_is_refused_with_its_reason():
     ones = np.ones((2, 4, 4))
     with pytest.raises(InputError, match=r"of one shape \(N, X, Y\)"):

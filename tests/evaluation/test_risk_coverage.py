@@ -32,6 +32,8 @@ def test_rows_are_the_metrics_of_the_most_certain_slices():
             for side in (0, 1)
         ]  # fmt: skip
         assert row["risk"] == pytest.approx(np.mean(wrong))
+        for name in ("auroc", "auroc_matched", "risk", "gain_matched"):
+            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
 
 
 def test_keeping_everything_gains_nothing_and_refusing_noise_does():
@@ -50,7 +52,7 @@ def test_what_is_missing_is_null_with_its_reason():
     row = measure(normal, threshold=None)[0]
     assert row["auroc"] is row["auroc_matched"] is row["risk"] is row["gain_matched"] is None
     assert "risk: no threshold from validation slices" in row["undefined"]
-    assert "gain_matched, auroc_matched: no pair of one level is kept" in row["undefined"]
+    assert "auroc_matched, gain_matched: no pair of one level is kept" in row["undefined"]
 
 
 def test_wrong_input_is_refused():

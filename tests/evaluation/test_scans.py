@@ -44,6 +44,19 @@ def test_threshold_reaches_the_sensitivity():
     assert false_alarms_per_scan(facts, scores, sensitivity=0.951) == 19.0
 
 
+def test_scans_of_a_resample_count_as_often_as_they_are_drawn():
+    generator = np.random.default_rng(0)
+    cases = np.repeat(np.arange(6), 4)
+    facts = pd.DataFrame({"case": cases, "label": np.where(cases < 3, generator.integers(0, 2, 24), 0)})
+    facts.loc[[0, 4, 8], "label"] = 1
+    scores = generator.normal(size=24)
+    drawn = [0, 1, 1, 3, 3, 3, 4]
+    rows = np.concatenate([np.flatnonzero(cases == case) for case in drawn])
+    copies = facts.iloc[rows].assign(case=np.repeat(np.arange(len(drawn)), 4))  # each a scan of its own
+    assert false_alarms_per_scan(facts, scores, rows=rows) == false_alarms_per_scan(copies, scores[rows])
+    assert false_alarms_per_scan(facts, scores, rows=rows[cases[rows] < 3]) is None
+
+
 def test_wrong_input_is_refused_with_its_reason():
     with pytest.raises(InputError, match="one score per slice, got 3 scores and 8 slices"):
         scan_table(FACTS, SCORES[:3])

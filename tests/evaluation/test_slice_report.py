@@ -58,13 +58,23 @@ def test_without_normal_patients_the_patient_figures_are_null_with_the_reason():
 
 
 def test_with_normal_patients_they_are_numbers():
-    facts = make_facts(normal_patients=4)
+    facts = make_facts(normal_patients=5, patients=10)
     scores = facts["label"].to_numpy() + 0.01 * facts["level"].to_numpy()
     row = evaluate_slices(facts, {"oracle": scores}, bootstrap_samples=50)[0]
     assert row["auroc_patient"] == row["ap_patient"] == 1.0
     assert row["auroc_patient_low"] == 1.0
-    assert row["false_alarms_per_scan"] == 0.0
+    assert row["false_alarms_per_scan"] == row["false_alarms_per_scan_high"] == 0.0
     assert row["undefined"] == ""
+
+
+def test_few_patients_of_one_kind_give_no_interval():
+    facts = make_facts(normal_patients=4)
+    scores = facts["label"].to_numpy() + 0.01 * facts["level"].to_numpy()
+    row = evaluate_slices(facts, {"oracle": scores}, bootstrap_samples=50)[0]
+    for metric in ("auroc_balanced", "auroc_matched", "auroc_patient", "ap_patient", "false_alarms_per_scan"):
+        assert row[metric] is not None
+        assert row[f"{metric}_low"] is row[f"{metric}_high"] is None
+        assert f"{metric} interval" in row["undefined"]
 
 
 @pytest.mark.case(41)

@@ -29,8 +29,23 @@ def test_each_stratum_meets_all_normal_slices():
         assert row["auroc"] == auroc(scores[part], labels[part])
         assert row["auroc_matched"] == matched_auroc(scores[part], labels[part], levels[part])
         assert row["sensitivity"] == np.mean(scores[member] > 0.5)
+        for name in ("auroc", "auroc_matched", "sensitivity") if row["patients"] >= 5 else ():
+            assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
     assert sum(row["slices_abnormal"] for row in rows) == labels.sum()
+    assert rows[-1]["patients"] >= 5
     assert rows[-1]["auroc"] > rows[0]["auroc"]  # larger lesions of the cohort score higher
+
+
+def test_a_stratum_of_few_patients_has_no_interval():
+    labels, patients = COHORT.labels.copy(), COHORT.patients
+    few = np.unique(patients)[4:]
+    labels[np.isin(patients, few)] = 0  # normal slices of many patients, abnormal ones of four
+    (row,) = measure(COHORT._replace(labels=labels), edges=[0])
+    assert row["patients"] == 4
+    for name in ("auroc", "auroc_matched", "sensitivity"):
+        assert row[name] is not None
+        assert row[f"{name}_low"] is row[f"{name}_high"] is None
+    assert "auroc interval, auroc_matched interval, sensitivity interval: fewer than 5" in row["undefined"]
 
 
 def test_one_stratum_of_everything_is_the_plain_metric():

@@ -48,6 +48,7 @@ def test_json_and_csv_hold_every_row_of_every_section(tmp_path):
     write_page(make_page(), tmp_path)
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["about"] == {"title": "Title & more", "warnings": ["Mind <this>."], "dataset": "lgg"}
+    assert content["texts"] == {"First": "One.\n\nTwo."}
     assert content["tables"] == {"figures": [*ROWS, {"run": "c", "extra": 2}], "hidden": ROWS}
     with (tmp_path / "figures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -32,16 +32,24 @@ class PrincipalComponents:
         chosen = normal_rows(images, facts, at_least=2)
         self.model = PCA(self.explained, svd_solver="full").fit(_flat(images[chosen]))
 
-    def score(self, images: Images, facts: pd.DataFrame) -> Scores:
-        """Return (N,) errors of the slices (N, C, X, Y), normalised intensity^2."""
-        check_slices(images, facts)
+    def maps(self, images: Images) -> NDArray[np.float32]:
+        """Return (N, X, Y) errors of slices (N, C, X, Y), means over channels, normalised intensity^2.
+
+        Raises:
+            InputError: :meth:`fit` was not called.
+        """
         if self.model is None:
             raise InputError("Expected a fitted baseline, got one without components; call fit first.")
         flat = _flat(images)
         error = np.square(flat - self.model.inverse_transform(self.model.transform(flat)))
-        inside = np.broadcast_to((images > 0).any(axis=1, keepdims=True), images.shape).reshape(flat.shape)
-        pixels = np.maximum(inside.sum(axis=1), 1)
-        return ((error * inside).sum(axis=1) / pixels).astype(np.float64)
+        return error.reshape(images.shape).mean(axis=1).astype(np.float32)
+
+    def score(self, images: Images, facts: pd.DataFrame) -> Scores:
+        """Return (N,) errors of the slices (N, C, X, Y), normalised intensity^2."""
+        check_slices(images, facts)
+        inside = (images > 0).any(axis=1)
+        error = np.where(inside, self.maps(images), 0).astype(np.float64)
+        return error.sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
 
 
 def _flat(images: Images) -> NDArray[np.float32]:

@@ -47,12 +47,14 @@ def difference_row(variant: Units, full: Units, bootstrap_samples: int = 1000) -
     if {*ours[0].slices["patient"]} != {*theirs[0].slices["patient"]}:
         return row | {"undefined": f"other test patients than those of the full model ({len(slices)} slices)"}
     scores, reference = (np.stack([_scores(one, slices) for one in part]) for part in (ours, theirs))
-    bootstrap = make_bootstrap(bootstrap_samples)
+    bootstrap, labels = make_bootstrap(bootstrap_samples), slices["label"]
+    needed = (labels == 0, labels == 1)
     for name, metric in _metrics(slices).items():
         row |= _figures(name, metric, scores)
         difference = mean_difference(metric, scores, reference)
-        row |= with_interval(f"{name}_difference", difference, slices["patient"], bootstrap, reasons)
-    labels = slices["label"]
+        row |= with_interval(
+            f"{name}_difference", difference, slices["patient"], bootstrap, reasons, needed=needed
+        )
     counts = {"slices_normal": int((labels == 0).sum()), "slices_abnormal": int((labels == 1).sum())}
     return {
         **row,

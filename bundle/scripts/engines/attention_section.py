@@ -11,8 +11,8 @@ from scripts.baselines.trivial import mirror
 from scripts.data.slices import SliceLabel
 from scripts.engines.attention_maps import LayerAttention, attention_of
 from scripts.engines.run_tables import Measured, Rows
-from scripts.evaluation.attention_mass import attention_ratio, lesion_boundary, region_mass
-from scripts.evaluation.intervals import join_reasons, make_bootstrap
+from scripts.evaluation.attention_mass import attention_ratio, lesion_boundary, mean_share, region_mass
+from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap
 from scripts.report.attention_figures import attention_picture, head_picture
 from scripts.report.page import Picture, Section, Table
 
@@ -24,6 +24,9 @@ NOTE = (
     "the head would get; 1 is indifference. Mirrored: the same boundary on the other side of the head, where "
     "no lesion is."
 )
+
+NO_SLICE, NO_REGION = "no such slice", "no slice with this region"
+"""Why a mean may be undefined."""
 
 REGIONS = ("boundary", "mirrored", "lesion")
 
@@ -87,29 +90,34 @@ def _row(
     entropy = np.mean([one.entropy[:, number] for one, number in members], axis=0)
     row: dict[str, Any] = {"layer": layer, "head": head, "heads": members[0][0].entropy.shape[1]}
     row["keys"] = members[0][0].received[0, 0].size if layer != ALL else None
-    for label, name in ((SliceLabel.NORMAL, "entropy_normal"), (SliceLabel.ABNORMAL, "entropy_abnormal")):
-        chosen = labels == label
-        row[name] = float(entropy[chosen].mean()) if chosen.any() else None
-    return row | _ratios(measured, {name: _masses(measured, members, one) for name, one in regions.items()})
-
-
-def _ratios(measured: Measured, masses: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return what each region gets against its area, and the boundary against its mirror image."""
     bootstrap, reasons = make_bootstrap(measured.settings.bootstrap_samples), dict[str, str]()
     patients = measured.column("patient", False)
+    for label, name in ((SliceLabel.NORMAL, "entropy_normal"), (SliceLabel.ABNORMAL, "entropy_abnormal")):
+        chosen = labels == label
+        row |= mean_share(name, entropy[chosen], patients[chosen], bootstrap, reasons, NO_SLICE)
+    masses = {name: _masses(measured, members, one) for name, one in regions.items()}
+    row |= _ratios(patients, masses, bootstrap, reasons)
+    return row | {"undefined": join_reasons(reasons)}
+
+
+def _ratios(
+    patients: np.ndarray, masses: dict[str, np.ndarray], bootstrap: Bootstrap, reasons: dict[str, str]
+) -> dict[str, Any]:
+    """Return what each region gets against its area, and the boundary against its mirror image."""
     row: dict[str, Any] = {}
     for name, found in masses.items():
         chosen = np.flatnonzero(~np.isnan(found[:, 0]))
         observed, expected = found[chosen].T
         row |= attention_ratio(f"{name}_ratio", observed, expected, patients[chosen], bootstrap, reasons)
         if name == "boundary":
-            row["boundary_mass"] = float(observed.mean()) if chosen.size else None
-            row["boundary_area"] = float(expected.mean()) if chosen.size else None
+            for part, shares in (("boundary_mass", observed), ("boundary_area", expected)):
+                row |= mean_share(part, shares, patients[chosen], bootstrap, reasons, NO_REGION)
     # On the same slices, each by its area: what a lesion adds to the place.
     both = np.flatnonzero(~np.isnan(masses["boundary"][:, 0] + masses["mirrored"][:, 0]))
     density, mirrored = (masses[name][both, 0] / masses[name][both, 1] for name in ("boundary", "mirrored"))
-    row |= attention_ratio("boundary_to_mirrored", density, mirrored, patients[both], bootstrap, reasons)
-    return row | {"undefined": join_reasons(reasons)}
+    return row | attention_ratio(
+        "boundary_to_mirrored", density, mirrored, patients[both], bootstrap, reasons
+    )
 
 
 def _masses(measured: Measured, members: list[tuple[LayerAttention, int]], region: np.ndarray) -> np.ndarray:

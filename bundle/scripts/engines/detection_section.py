@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from scripts.engines.run_tables import Rows
 from scripts.engines.trained_run import TrainedRun
-from scripts.evaluation.intervals import merge_rows
+from scripts.evaluation.intervals import NO_THRESHOLD, merge_rows
 from scripts.report.page import Section, Table
 
 NO_MODEL, NO_NETWORK = "no model", "no network"
 """What stands in the place of a run's name in the rows of baselines."""
+
+NO_MAP = {"undefined": "ap_pixel, aupro, dice, dice_oracle: this score has no map"}
+NO_DICE = {"undefined": f"dice: {NO_THRESHOLD}"}
+"""Why a baseline has no pixel figures."""
 
 SUMMARY = (
     "run",
@@ -72,7 +76,8 @@ def summary_rows(rows: Rows, runs: Sequence[TrainedRun], sections: Sequence[Sect
     pixels = {table.rows[0]["run"]: table.rows[0] for table in tables}
     score_of = {run.name: run.score_name for run in runs}
     own = [merge_rows(row, pixels[row["run"]]) for row in rows if score_of.get(row["run"]) == row["score"]]
-    return [*own, *(dict(row) for row in rows if row["run"] in (NO_MODEL, NO_NETWORK))]
+    baselines = [row for row in rows if row["run"] in (NO_MODEL, NO_NETWORK)]
+    return [*own, *(merge_rows(row, NO_DICE if "ap_pixel" in row else NO_MAP) for row in baselines)]
 
 
 def verdicts(rows: Rows, runs: Sequence[TrainedRun]) -> list[str]:

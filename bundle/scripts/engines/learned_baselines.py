@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from scripts.baselines.baseline import Images, Scores
 from scripts.baselines.features import FeatureBaseline, Features, Mahalanobis, NearestNormal
 from scripts.baselines.pca import PrincipalComponents
 from scripts.data.slices import SliceDataset
+from scripts.engines.scoring import known_pixels
+from scripts.evaluation.intervals import merge_rows
+from scripts.evaluation.pixel_report import rank_pixels
+from scripts.evaluation.slice_report import evaluate_slices
 from scripts.uncertainty.mapper import AnomalyMapper
 
 PCA = "pca"
@@ -19,11 +25,16 @@ FEATURES: dict[str, type[FeatureBaseline]] = {
 }
 
 
-def component_scores(test: SliceDataset, training: SliceDataset) -> dict[str, Scores]:
-    """Return the errors (N,) of reconstructions from the principal components of the training slices."""
-    baseline = PrincipalComponents()
+def component_rows(
+    test: SliceDataset, training: SliceDataset, bootstrap_samples: int
+) -> list[dict[str, Any]]:
+    """Return slice and pixel figures of reconstruction from principal components of the training slices."""
+    baseline, images = PrincipalComponents(), test.images.numpy()
     baseline.fit(training.images.numpy(), training.facts)
-    return {PCA: baseline.score(test.images.numpy(), test.facts)}
+    scores = {PCA: baseline.score(images, test.facts)}
+    (row,) = evaluate_slices(test.facts, scores, bootstrap_samples)
+    pixels = rank_pixels(*known_pixels(baseline.maps(images), test), bootstrap_samples=bootstrap_samples)
+    return [merge_rows(row, pixels)]
 
 
 def feature_scores(

@@ -10,6 +10,7 @@ from scripts.engines.run_tables import (
     Rows,
     correlation_rows,
     curve_rows,
+    normal_range_rows,
     patient_rows,
     pixel_rows,
     quintile_rows,
@@ -17,9 +18,11 @@ from scripts.engines.run_tables import (
     reliability_rows,
     slice_rows,
     strata_rows,
+    threshold_rows,
 )
 from scripts.report.calibration_figures import gaussian_picture, quintile_picture, refusal_picture
 from scripts.report.page import Picture, Section, Table
+from scripts.report.panels import map_units
 from scripts.report.score_figures import curve_picture, level_picture, score_picture
 from scripts.report.slice_pictures import slice_picture, worst_slices
 from scripts.uncertainty.scores import UNITS, Score
@@ -60,6 +63,8 @@ def score_section(measured: Measured) -> Section:
         [
             _table(measured, "curves", "Curves", curves, shown=[]),
             _table(measured, "slices", "Slices", slice_rows(measured), shown=[]),
+            _table(measured, "thresholds", "Thresholds", threshold_rows(measured)),
+            _table(measured, "normal_range", "Normal range", normal_range_rows(measured), shown=[]),
         ],
         [
             score_picture(facts, scores, threshold, unit),
@@ -83,7 +88,7 @@ def pixel_section(measured: Measured) -> Section:
 def worst_section(measured: Measured) -> Section:
     """Return the worst misses and false alarms as pictures."""
     facts, scores = measured.test.facts, measured.scores
-    maps = {**measured.maps, "mask": measured.masks}
+    maps, units = {**measured.maps, "mask": measured.masks}, map_units(measured.run.mapper.score)
     pictures: list[Picture] = []
     rows: Rows = []
     for label, title in ((SliceLabel.ABNORMAL, "Worst misses"), (SliceLabel.NORMAL, "Worst false alarms")):
@@ -92,7 +97,8 @@ def worst_section(measured: Measured) -> Section:
         found = facts.iloc[chosen][columns].assign(score=scores[chosen]).to_dict("records")
         rows += [{"kind": title.lower(), **_without_nan(row)} for row in found]
         if chosen:
-            pictures.append(slice_picture(facts, scores, maps, chosen, measured.pixel_threshold, title))
+            threshold = measured.pixel_threshold
+            pictures.append(slice_picture(facts, scores, maps, chosen, threshold, title, units))
     table = _table(measured, "worst_slices", "The slices in the pictures", rows)
     return Section(f"{measured.run.name}: worst misses and false alarms", "", [table], pictures)
 

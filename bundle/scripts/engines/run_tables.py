@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -144,6 +144,21 @@ def curve_rows(measured: Measured) -> Rows:
     return rows
 
 
+def threshold_rows(measured: Measured) -> Rows:
+    """Return the thresholds and what they were taken from, or why there are none."""
+    names = ("slice_threshold", "slice_quantile", "pixel_threshold", "pixel_quantile", "slices", "patients")
+    calibration = measured.run.calibration
+    row = {name: None if calibration is None else getattr(calibration, name) for name in names}
+    source = None if calibration is None else calibration.source
+    return [{**row, "source": source, "undefined": measured.run.no_calibration}]
+
+
+def normal_range_rows(measured: Measured) -> Rows:
+    """Return the scores of normal validation slices by level, which the pictures draw; none without them."""
+    calibration = measured.run.calibration
+    return [] if calibration is None else [asdict(band) for band in calibration.normal_range]
+
+
 def pixel_rows(measured: Measured) -> Rows:
     """Return the pixel figures of the anomaly map, of what it is made of, and of the plain intensity."""
     rows = []
@@ -166,7 +181,13 @@ def quintile_rows(measured: Measured) -> Rows:
     return [
         {"uncertainty": kind, **row}
         for kind, values in _uncertainties(measured)
-        for row in score_by_quintile(scores, labels, values)
+        for row in score_by_quintile(
+            scores,
+            labels,
+            values,
+            measured.column("patient"),
+            bootstrap_samples=measured.settings.bootstrap_samples,
+        )
     ]
 
 

@@ -140,9 +140,7 @@ def _is_measure(name: str) -> bool:
 def known_pixels(
     values: np.ndarray, dataset: SliceDataset
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return what pixel figures are made of, of the slices whose lesions are known.
-
-    Where no scan has a mask they are all slices: the figures are undefined for want of a lesion then.
+    """Return what pixel figures are made of, of the slices whose lesions are known; none without masks.
 
     Args:
         values: (N, X, Y) a map of every slice.
@@ -152,8 +150,7 @@ def known_pixels(
         Map, masks and foreground (M, X, Y), and patients (M,).
     """
     facts = dataset.facts
-    known = ((facts["label"] != SliceLabel.UNKNOWN) | facts["lesion_mm2"].notna()).to_numpy()
-    kept = known if known.any() else ~known
+    kept = ((facts["label"] != SliceLabel.UNKNOWN) | facts["lesion_mm2"].notna()).to_numpy()
     foreground = dataset.images.numpy().max(axis=1) > 0
     patients = facts["patient"].to_numpy()
     return values[kept], dataset.masks[:, 0].numpy()[kept], foreground[kept], patients[kept]

@@ -76,6 +76,32 @@ def region_mass(received: ArrayLike, region: ArrayLike, foreground: ArrayLike) -
     return observed, float(part.sum() / head.sum())
 
 
+def mean_share(
+    name: str,
+    shares: ArrayLike,
+    patients: ArrayLike,
+    bootstrap: Bootstrap,
+    reasons: dict[str, str],
+    missing: str,
+) -> dict[str, Any]:
+    """Return the mean of a share or an entropy over slices.
+
+    Args:
+        name: of the figure, which has ``_low`` and ``_high`` beside it.
+        shares: (N,) of the slices.
+        patients: (N,) patient of each slice.
+        bootstrap: how intervals are made.
+        reasons: gets the reason where a figure is None.
+        missing: that reason where there is no slice.
+    """
+    values = np.asarray(shares, dtype=np.float64)
+
+    def mean(rows: NDArray[np.intp]) -> float | None:
+        return float(values[rows].mean()) if rows.size else None
+
+    return with_interval(name, mean, patients, bootstrap, reasons, missing)
+
+
 def attention_ratio(
     name: str,
     observed: ArrayLike,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def with_interval(
     bootstrap: Bootstrap,
     reasons: dict[str, str],
     missing: str | None = None,
+    needed: Sequence[ArrayLike] = (),
 ) -> Figures:
     """Return ``metric``, ``metric_low`` and ``metric_high``; None where undefined, with the reason.
 
@@ -41,10 +42,13 @@ def with_interval(
         bootstrap: how intervals are made.
         reasons: gets the reason under the metric's name where a figure or its interval is None.
         missing: the reason where the figure is None.
+        needed: (N,) booleans, the rows of a kind that the figure hangs on, such as abnormal slices: where
+            they are of fewer than :data:`FEWEST_PATIENTS` patients there is no honest interval.
     """
     people = np.asarray(patients)
     value = statistic(np.arange(people.size))
-    interval = None if value is None else bootstrap(statistic, people)
+    few = any(np.unique(people[np.asarray(rows)]).size < FEWEST_PATIENTS for rows in needed)
+    interval = None if value is None or few else bootstrap(statistic, people)
     if value is None:
         reasons[metric] = missing or "undefined"
     elif interval is None:

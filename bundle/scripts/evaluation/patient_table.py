@@ -12,9 +12,7 @@ from scripts.evaluation.checks import check_finite
 from scripts.evaluation.detection import auroc, undefined_reason
 from scripts.evaluation.intervals import NO_THRESHOLD, join_reasons
 from scripts.evaluation.overlap import Overlap
-from scripts.evaluation.pixel_curves import NO_LESION
-
-NO_MASK = "no mask"
+from scripts.evaluation.pixel_curves import NO_LESION, NO_MASK
 
 
 def patient_table(

@@ -84,7 +84,7 @@ def check_maps(
     """Return maps as float32, lesions and foreground as booleans, all (N, X, Y).
 
     Raises:
-        InputError: shapes differ, no foreground, or a foreground pixel of the maps is not finite.
+        InputError: shapes differ, slices without foreground, or a foreground pixel that is not finite.
     """
     values, lesion = np.asarray(maps, dtype=np.float32), np.asarray(masks) != 0
     inside = np.asarray(foreground) != 0
@@ -93,7 +93,7 @@ def check_maps(
             f"Expected maps, masks and foreground of one shape (N, X, Y), got {values.shape}, "
             f"{lesion.shape} and {inside.shape}."
         )
-    if not inside.any():
+    if len(values) and not inside.any():
         raise InputError(
             f"Expected some foreground in {inside.shape} pixels, got none; check the foreground."
         )

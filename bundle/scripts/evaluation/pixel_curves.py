@@ -11,8 +11,8 @@ from scripts.evaluation.pixel_counts import PixelCounts
 LARGEST_RATE = 0.3
 """Rate of false pixels up to which AUPRO integrates (Bergmann et al., MVTec AD, 2021)."""
 
-NO_LESION = "no lesion pixel in the foreground"
-"""Why these figures may be undefined."""
+NO_LESION, NO_MASK = "no lesion pixel in the foreground", "no mask"
+"""Why figures may be undefined."""
 
 
 def pixel_average_precision(counts: PixelCounts, rows: ArrayLike | None = None) -> float | None:
@@ -67,7 +67,7 @@ def region_overlap(
     # Sums of shares are whole numbers of regions but for rounding.
     rate = np.concatenate([[0], normal / normal[-1]])
     found = np.concatenate([[0], regions / regions[-1]])
-    inside = rate < largest_rate
-    rate_kept = np.append(rate[inside], largest_rate)
-    found_kept = np.append(found[inside], np.interp(largest_rate, rate, found))
-    return float(np.trapezoid(found_kept, rate_kept) / largest_rate)
+    end = int(np.searchsorted(rate, largest_rate))  # the first point there: what rises above it is outside
+    last = np.interp(largest_rate, rate[end - 1 : end + 1], found[end - 1 : end + 1])
+    area = np.trapezoid(np.append(found[:end], last), np.append(rate[:end], largest_rate))
+    return float(area / largest_rate)

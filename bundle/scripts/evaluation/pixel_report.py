@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 from scripts.evaluation.intervals import NO_THRESHOLD, Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.overlap import count_overlap
 from scripts.evaluation.pixel_counts import count_pixels
-from scripts.evaluation.pixel_curves import NO_LESION, best_dice, pixel_average_precision, region_overlap
+from scripts.evaluation.pixel_curves import (
+    NO_LESION,
+    NO_MASK,
+    best_dice,
+    pixel_average_precision,
+    region_overlap,
+)
 
 BINS = 4096
 """Bins of the resampled figures; their point values are exact."""
@@ -32,7 +38,7 @@ def evaluate_pixels(
     """Measure how well a map marks lesion pixels, over all foreground pixels of all slices together.
 
     Args:
-        maps: (N, X, Y), higher is more abnormal.
+        maps: (N, X, Y), higher is more abnormal; without a slice every figure is None, for want of a mask.
         masks: (N, X, Y), nonzero in a lesion.
         foreground: (N, X, Y), nonzero where a pixel counts.
         patients: (N,) patient of each slice.
@@ -74,12 +80,17 @@ def _ranking(
     bootstrap: Bootstrap,
     reasons: dict[str, str],
 ) -> dict[str, Any]:
+    if not len(np.asarray(maps)):
+        names = [f"{metric}{end}" for metric in _CURVES for end in ("", "_low", "_high")]
+        reasons |= dict.fromkeys((*_CURVES, "pixel_prevalence"), NO_MASK)
+        return dict.fromkeys((*names, "pixel_prevalence"))
     exact = count_pixels(maps, masks, foreground)
     binned = count_pixels(maps, masks, foreground, patients, BINS)
     row: dict[str, Any] = {}
+    with_lesion = binned.lesion.sum(axis=1) > 0
     for metric, function in _CURVES.items():
         statistic = partial(function, binned)
-        row |= with_interval(metric, statistic, binned.patients, bootstrap, reasons, NO_LESION)
+        row |= with_interval(metric, statistic, binned.patients, bootstrap, reasons, NO_LESION, [with_lesion])
         row[metric] = function(exact)
     lesion, normal = exact.lesion.sum(), exact.normal.sum()
     return row | {"pixel_prevalence": float(lesion / (lesion + normal))}
@@ -99,4 +110,6 @@ def _dice(
         reasons["dice"] = no_threshold
         return {"dice": None, "dice_low": None, "dice_high": None}
     overlap = count_overlap(maps, masks, foreground, patients, threshold)
-    return with_interval("dice", overlap.dice, np.asarray(overlap.patients), bootstrap, reasons, NO_LESION)
+    with_lesion = overlap.found + overlap.missed > 0
+    people, missing = np.asarray(overlap.patients), NO_LESION if overlap.patients.size else NO_MASK
+    return with_interval("dice", overlap.dice, people, bootstrap, reasons, missing, [with_lesion])

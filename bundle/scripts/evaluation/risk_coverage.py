@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scripts.errors import InputError
+from scripts.evaluation.bootstrap import Statistic
 from scripts.evaluation.checks import check_finite, check_labelled
 from scripts.evaluation.detection import auroc
 from scripts.evaluation.intervals import NO_THRESHOLD, Bootstrap, join_reasons, make_bootstrap, with_interval
@@ -18,6 +19,7 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the slices that are kept."""
 
 NO_PAIR = "no pair of one level is kept"
+NO_CLASS = "a class is missing"
 
 
 def risk_coverage(
@@ -46,10 +48,10 @@ def risk_coverage(
         seed: seed of the resampling.
 
     Returns:
-        For each coverage: ``coverage``, ``slices_normal``, ``slices_abnormal``, ``auroc``,
+        For each coverage: ``coverage``, ``slices_normal``, ``slices_abnormal``; ``auroc``,
         ``auroc_matched``, ``risk`` (mean of the share of normal slices called abnormal and that of
-        abnormal ones called normal), ``gain_matched`` (matched AUROC less that of all slices, on the same
-        resamples; an interval that holds 0 is no difference seen) with ``_low`` and ``_high``, and
+        abnormal ones called normal) and ``gain_matched`` (matched AUROC less that of all slices, on the same
+        resamples; an interval that holds 0 is no difference seen), each with ``_low`` and ``_high``; and
         ``undefined``.
 
     Raises:
@@ -109,25 +111,23 @@ def _coverage_row(
         kept, every = drawn.most_certain(coverage).matched(), drawn.matched()
         return None if kept is None or every is None else kept - every
 
+    def of_kept(figure: Callable[[_Slices], float | None]) -> Statistic:
+        return lambda rows: figure(slices.take(rows).most_certain(coverage))
+
+    no_risk = NO_THRESHOLD if threshold is None else NO_CLASS
+    figures: list[tuple[str, Statistic, str]] = [
+        ("auroc", of_kept(lambda kept: auroc(kept.values, kept.classes)), NO_CLASS),
+        ("auroc_matched", of_kept(lambda kept: kept.matched()), NO_PAIR),
+        ("risk", of_kept(lambda kept: kept.risk(threshold)), no_risk),
+        ("gain_matched", gain, NO_PAIR),
+    ]
     kept, reasons = slices.most_certain(coverage), dict[str, str]()
-    gains = with_interval("gain_matched", gain, patients, bootstrap, reasons, NO_PAIR)
-    figures = {
-        "auroc": auroc(kept.values, kept.classes),
-        "auroc_matched": kept.matched(),
-        "risk": kept.risk(threshold),
-    }
-    reasons |= {name: _why(name, threshold) for name, value in figures.items() if value is None}
-    return {
+    row: dict[str, Any] = {
         "coverage": float(coverage),
         "slices_normal": int((kept.classes == 0).sum()),
         "slices_abnormal": int((kept.classes == 1).sum()),
-        **figures,
-        **gains,
-        "undefined": join_reasons(reasons),
     }
-
-
-def _why(name: str, threshold: float | None) -> str:
-    if name == "risk" and threshold is None:
-        return NO_THRESHOLD
-    return NO_PAIR if name == "auroc_matched" else "a class is missing"
+    needed = (slices.classes == 0, slices.classes == 1)
+    for name, statistic, missing in figures:
+        row |= with_interval(name, statistic, patients, bootstrap, reasons, missing, needed)
+    return row | {"undefined": join_reasons(reasons)}

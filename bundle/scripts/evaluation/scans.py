@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scripts.errors import InputError
 from scripts.evaluation.checks import FloatArray, check_finite, check_fraction
@@ -61,9 +61,12 @@ def _scan_label(labels: np.ndarray) -> int:
 
 
 def false_alarms_per_scan(
-    facts: pd.DataFrame, scores: ArrayLike, sensitivity: float = SENSITIVITY
+    facts: pd.DataFrame,
+    scores: ArrayLike,
+    sensitivity: float = SENSITIVITY,
+    rows: NDArray[np.intp] | None = None,
 ) -> float | None:
-    """Mean number of alarmed slices on a normal scan, at a slice sensitivity.
+    """Return the mean number of alarmed slices on a normal scan, at a slice sensitivity.
 
     The threshold is the highest one that alarms on at least ``sensitivity`` of the abnormal slices.
 
@@ -71,6 +74,7 @@ def false_alarms_per_scan(
         facts: slice facts with columns case, label.
         scores: (N,) slice scores, one per row of ``facts``.
         sensitivity: share of abnormal slices to find, in (0, 1).
+        rows: of whole scans, repeats allowed, as a bootstrap draws them; None takes all.
 
     Returns:
         Slices per normal scan, or None where no abnormal slice or no normal scan exists.
@@ -80,10 +84,13 @@ def false_alarms_per_scan(
     """
     check_fraction(sensitivity, "sensitivity")
     values = _check_scores(facts, scores)
+    chosen = np.arange(values.size) if rows is None else rows
     labels, cases = facts["label"].to_numpy(), facts["case"].to_numpy()
-    normal_cases = np.setdiff1d(cases, cases[labels != 0])
-    abnormal = values[labels == 1]
-    if not abnormal.size or not normal_cases.size:
+    of_normal_scan = ~np.isin(cases, cases[labels != 0])
+    is_first = np.isin(np.arange(values.size), np.unique(cases, return_index=True)[1])
+    scans = int((of_normal_scan & is_first)[chosen].sum())  # a scan drawn twice counts twice
+    abnormal = values[chosen][labels[chosen] == 1]
+    if not abnormal.size or not scans:
         return None
-    alarms = (values >= threshold_at_sensitivity(abnormal, sensitivity)) & np.isin(cases, normal_cases)
-    return float(alarms.sum() / normal_cases.size)
+    alarms = values[chosen] >= threshold_at_sensitivity(abnormal, sensitivity)
+    return float((alarms & of_normal_scan[chosen]).sum() / scans)

@@ -43,8 +43,8 @@ def evaluate_slices(
     Returns:
         A flat dict per score: ``score``; ``auroc_balanced``, ``ap_balanced``, ``auroc_matched``,
         ``false_alarm_rate`` (share of the normal slices at 95 % sensitivity) and ``auroc_patient``,
-        ``ap_patient`` (whole scans), each with ``_low`` and ``_high`` ends;
-        ``false_alarms_per_scan`` (slices per normal scan at 95 % sensitivity); ``patients_test``,
+        ``ap_patient`` (whole scans) and ``false_alarms_per_scan`` (slices per normal scan at 95 %
+        sensitivity), each with ``_low`` and ``_high`` ends; ``patients_test``,
         ``slices_normal``, ``slices_abnormal``; and ``undefined``: for what is None, the reason, or "".
 
     Raises:
@@ -90,8 +90,9 @@ def _evaluate_score(
     bootstrap = make_bootstrap(samples, seed)
     row: dict[str, Any] = {"score": name}
     reasons: dict[str, str] = {}
+    needed = (labels == 0, labels == 1)
     for metric, statistic, missing in _slice_statistics(slices, kept):
-        row |= with_interval(metric, statistic, slices["patient"], bootstrap, reasons, missing)
+        row |= with_interval(metric, statistic, slices["patient"], bootstrap, reasons, missing, needed)
     row |= _evaluate_scans(facts, values, top_slices, bootstrap, reasons)
     row["patients_test"] = int(slices["patient"].nunique())
     row["slices_normal"] = int((labels == 0).sum())
@@ -128,12 +129,19 @@ def _evaluate_scans(
         "ap_patient": lambda rows: average_precision(scores[rows], labels[rows]),
     }
     row: dict[str, Any] = {}
+    needed = (labels == 0, labels == 1)
     for metric, statistic in statistics.items():
-        row |= with_interval(metric, statistic, scans["patient"], bootstrap, reasons, missing)
-    row["false_alarms_per_scan"] = false_alarms_per_scan(facts, values)
-    if row["false_alarms_per_scan"] is None:
-        reasons["false_alarms_per_scan"] = missing or "no abnormal slice"
-    return row
+        row |= with_interval(metric, statistic, scans["patient"], bootstrap, reasons, missing, needed)
+    in_normal_scan = facts["case"].isin(scans.loc[labels == 0, "case"]).to_numpy()
+    return row | with_interval(
+        "false_alarms_per_scan",
+        lambda rows: false_alarms_per_scan(facts, values, rows=rows),
+        facts["patient"],
+        bootstrap,
+        reasons,
+        missing or "no abnormal slice",
+        (in_normal_scan, facts["label"] == 1),
+    )
 
 
 def _name_missing(labels: np.ndarray, unit: str) -> str | None:

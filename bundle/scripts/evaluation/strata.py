@@ -52,8 +52,8 @@ def lesion_strata(
 
     Returns:
         For each stratum ``area_low``, ``area_high`` (None for the last), ``slices_abnormal``,
-        ``patients``, ``auroc`` and ``auroc_matched`` with ``_low`` and ``_high``, ``sensitivity`` (share
-        above the threshold) and ``undefined``.
+        ``patients`` (with such a slice), ``auroc``, ``auroc_matched`` and ``sensitivity`` (share above the
+        threshold) with ``_low`` and ``_high``, and ``undefined``.
 
     Raises:
         InputError: lengths differ, ``edges`` do not rise, a score is not finite, or a label is neither 0
@@ -101,14 +101,16 @@ def _stratum(
     def matched(rows: NDArray[np.intp]) -> float | None:
         return matched_auroc(values[rows], classes[rows], places[rows])
 
+    def found(rows: NDArray[np.intp]) -> float | None:
+        chosen = values[rows][classes[rows] == 1]
+        return float((chosen > threshold).mean()) if threshold is not None and chosen.size else None
+
     reasons: dict[str, str] = {}
     lesions = values[classes == 1]
     missing = "no normal slice to compare with" if lesions.size else NO_SLICE
-    row = with_interval("auroc", plain, people, bootstrap, reasons, missing)
-    row |= with_interval("auroc_matched", matched, people, bootstrap, reasons, missing)
-    row["sensitivity"] = None
-    if threshold is not None and lesions.size:
-        row["sensitivity"] = float((lesions > threshold).mean())
-    else:
-        reasons["sensitivity"] = NO_THRESHOLD if lesions.size else NO_SLICE
+    needed = (classes == 0, classes == 1)
+    row = with_interval("auroc", plain, people, bootstrap, reasons, missing, needed)
+    row |= with_interval("auroc_matched", matched, people, bootstrap, reasons, missing, needed)
+    missing = NO_THRESHOLD if lesions.size else NO_SLICE
+    row |= with_interval("sensitivity", found, people, bootstrap, reasons, missing, needed[1:])
     return {**row, "undefined": join_reasons(reasons)}

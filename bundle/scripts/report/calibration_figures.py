@@ -73,7 +73,7 @@ def gaussian_picture(coverage: Rows, histogram: Rows) -> Picture:
         _draw_intervals(left, shown, "nominal", "observed", colour)
         bars = [row for row in histogram if row["region"] == region and row["observed"] is not None]
         right.plot(
-            *_columns(bars, "z_low", "observed"),
+            *_steps(bars, "observed"),
             color=colour,
             linestyle=line,
             drawstyle="steps-post",
@@ -81,7 +81,7 @@ def gaussian_picture(coverage: Rows, histogram: Rows) -> Picture:
         )
     bars = [row for row in histogram if row["region"] == histogram[0]["region"]]
     right.plot(
-        *_columns(bars, "z_low", "expected"),
+        *_steps(bars, "expected"),
         color="black",
         linewidth=1,
         drawstyle="steps-post",
@@ -139,6 +139,14 @@ def _kinds(rows: Rows, column: str) -> list[str]:
 
 def _columns(rows: Rows, *names: str) -> list[np.ndarray]:
     return [np.array([row[name] for row in rows], dtype=np.float64) for name in names]
+
+
+def _steps(bars: Rows, column: str) -> list[np.ndarray]:
+    """Return places and heights of a histogram's steps, the right edge of the last bin included."""
+    if not bars:
+        return _columns(bars, "z_low", column)
+    low, high, heights = _columns(bars, "z_low", "z_high", column)
+    return [np.append(low, high[-1]), np.append(heights, heights[-1])]
 
 
 def _draw_intervals(axis: Axes, rows: Rows, place: str, metric: str, colour: str) -> None:

@@ -83,7 +83,8 @@ def write_page(page: Page, folder: str | Path) -> Path:
     folder = Path(folder)
     tables = page.tables()
     about = {"title": page.title, "warnings": list(page.warnings), **page.about}
-    write_json(folder / "report.json", {"about": about, "tables": tables})
+    texts = {section.title: section.text for section in page.sections if section.text}
+    write_json(folder / "report.json", {"about": about, "texts": texts, "tables": tables})
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", to_csv(rows))
     return write_text(folder / "report.html", render(page))

@@ -28,11 +28,11 @@ _INTERVALS = (
     "auroc_patient",
     "ap_patient",
     "false_alarm_rate",
+    "false_alarms_per_scan",
 )
 COLUMNS = (
     *KEY,
     *(metric + end for metric in _INTERVALS for end in ("", "_low", "_high")),
-    "false_alarms_per_scan",
     "ap_pixel",
     "pixel_prevalence",
     "patients_test",

@@ -47,6 +47,7 @@ def slice_picture(
     chosen: Sequence[int],
     threshold: float | None,
     title: str,
+    units: Mapping[str, str],
 ) -> Picture:
     """Draw slices in rows, with their maps and the mask in columns; one colour scale for each column.
 
@@ -57,6 +58,7 @@ def slice_picture(
         chosen: the slices, at least one.
         threshold: pixels above it are marked, None where there is none.
         title: of the picture.
+        units: of the maps where they depend on the score, see :func:`map_units`.
     """
     planes = {
         name: [axial_plane(values[index][..., None], 0) for index in chosen] for name, values in maps.items()
@@ -76,7 +78,7 @@ def slice_picture(
         )
     for column, name in enumerate(SHOWN):
         grid[0, column].set_title(PANELS[name].title, fontsize=9)
-        draw_colour_bar(list(grid[:, column]), name, scales[name], PANELS[name].unit)
+        draw_colour_bar(list(grid[:, column]), name, scales[name], units.get(name, PANELS[name].unit))
     grid[0, -1].set_title("mask (white), marked", fontsize=9)
     # A bar of its own keeps the masks in line with the other columns.
     draw_colour_bar(list(grid[:, -1]), "scan", Normalize(0, 1), "lesion")
@@ -92,7 +94,7 @@ def _draw_mask(axis: Axes, planes: Mapping[str, np.ndarray], threshold: float | 
     axis.set_xticks([])
     axis.set_yticks([])
     axis.imshow(planes["mask"] > 0, "gray", vmin=0, vmax=1)
-    marked = planes["anomaly"] > (np.inf if threshold is None else threshold)
+    marked = (planes["anomaly"] > (np.inf if threshold is None else threshold)) & (planes["scan"] > 0)
     if marked.any() and not marked.all():
         axis.contour(marked, [0.5], colors=MARK, linewidths=0.8)
 
