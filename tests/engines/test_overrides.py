@@ -176,6 +176,13 @@ def test_plain_settings_are_all_values_that_nothing_computes(tmp_path: Path) -> 
     assert "rank" not in several  # a component there
 
 
+def test_the_home_folder_is_meant_by_its_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = workflow("inference.json", output_dir="~/maps")
+    read_overrides("inference.json", workflow=made)
+    assert made.parser["output_dir"] == str(tmp_path / "maps")
+
+
 def test_outside_a_workflow_nothing_happens() -> None:
     read_overrides(*TRAINING)
     assert plain_settings() == {}

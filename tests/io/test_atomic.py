@@ -122,6 +122,11 @@ def test_a_folder_that_is_a_file_is_an_input_error(tmp_path):
     assert os.listdir(tmp_path) == ["occupied"]
 
 
+def test_a_folder_that_cannot_be_made_is_an_input_error():
+    with pytest.raises(InputError, match="/proc/none/result.json: expected a path for a new file"):
+        write_text("/proc/none/result.json", "text")
+
+
 def test_an_error_about_another_file_is_left_alone(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_path(tmp_path / "map.nii"):
         (tmp_path / "elsewhere").read_bytes()

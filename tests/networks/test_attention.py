@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from scripts.errors import InputError
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.softmax_attention import blocked_attention
 
@@ -165,7 +166,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_channels_that_heads_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="divisible by heads, got 30 and 8"):
+    with pytest.raises(InputError, match="divisible by heads, got 30 and 8"):
         SpatialAttention(30, 8, 8)
 
 

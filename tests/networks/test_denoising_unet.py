@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scripts.errors import InputError
 from scripts.networks.denoising_unet import DenoisingUNet
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE
 from scripts.uncertainty.mapper import VAEMapper
@@ -47,5 +48,5 @@ def test_the_kind_of_mapper_is_told_by_the_arguments() -> None:
 
 
 def test_size_has_to_fit_four_halvings() -> None:
-    with pytest.raises(ValueError, match="multiple of 16, got 40"):
+    with pytest.raises(InputError, match="multiple of 16, got 40"):
         DenoisingUNet(image_size=40)

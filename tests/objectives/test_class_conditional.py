@@ -5,6 +5,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from torch.distributions import Normal, kl_divergence
 
+from scripts.errors import InputError
 from scripts.networks.clvae import CLVAE
 from scripts.objectives.class_conditional import ClassConditionalLoss, centre_overlap, kl_to_unit_normal
 
@@ -87,5 +88,5 @@ def test_repulsion_drives_learned_centres_apart():
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, -1.0])
 def test_a_weight_that_drops_a_term_is_refused(weight):
-    with pytest.raises(ValueError, match="reconstruction weight"):
+    with pytest.raises(InputError, match="reconstruction weight"):
         ClassConditionalLoss(weight)

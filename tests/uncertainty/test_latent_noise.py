@@ -67,7 +67,7 @@ def test_normal_draws_grow_with_k():
 
 @pytest.mark.parametrize("samples", [0, -1])
 def test_no_sample_is_refused(samples):
-    with pytest.raises(ValueError, match=f"at least 1 draw, got {samples}"):
+    with pytest.raises(InputError, match=f"at least 1 draw, got {samples}"):
         latent_noise(samples, 4)
 
 

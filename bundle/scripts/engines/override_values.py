@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from scripts.errors import InputError
@@ -37,6 +38,8 @@ def read_value(value: Any, known: Any, key: str) -> Any:  # noqa: ANN401 - any c
     Raises:
         InputError: ``value`` is of another type.
     """
+    if isinstance(value, str) and value.startswith("~/"):  # a shell leaves that of --key=~/folder alone
+        value = str(Path(value).expanduser())
     if isinstance(value, str) and value.lower() in _WORDS and not _is_text(known):
         value = _WORDS[value.lower()]
     if isinstance(value, tuple):

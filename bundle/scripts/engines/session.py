@@ -12,6 +12,7 @@ from monai.utils import set_determinism
 
 from scripts.engines.override_values import is_expression
 from scripts.engines.overrides import read_overrides, running_workflow
+from scripts.engines.value_ranges import check_ranges
 from scripts.errors import InputError, ResourceError, install_error_hook
 
 
@@ -24,7 +25,7 @@ def start(config_files: Sequence[str], seed: int | None = None, threads: int | N
         threads: CPU threads of PyTorch; None leaves its own choice.
 
     Raises:
-        InputError: a key that nothing reads, or a value of another type.
+        InputError: a key that nothing reads, or a value of another type or out of range.
         ResourceError: the device given is not there.
     """
     install_error_hook()
@@ -35,6 +36,7 @@ def start(config_files: Sequence[str], seed: int | None = None, threads: int | N
     read_overrides(*config_files)
     if workflow is not None:
         check_device(workflow.parser.get("device"))
+        check_ranges(workflow.parser.get())
     if seed is not None:
         set_determinism(seed)
     if threads is not None:

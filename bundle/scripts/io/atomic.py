@@ -145,7 +145,9 @@ def _explain(error: BaseException, final: Path, temporary: Path) -> BundleError 
     reason = error.strerror or type(error).__name__
     if error.errno in RESOURCE_ERRORS:
         return ResourceError(f"{final}: cannot be written ({reason}); free space or choose another folder")
-    if error.errno in PATH_ERRORS:
+    # Where no folder can be made (/proc); a temporary file that was never written is a bug instead.
+    no_folder = error.errno == errno.ENOENT and str(error.filename) != str(temporary)
+    if error.errno in PATH_ERRORS or no_folder:
         return InputError(f"{final}: expected a path for a new file, given one that cannot be it ({reason})")
     return None
 

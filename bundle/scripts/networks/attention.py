@@ -6,6 +6,7 @@ import torch
 from monai.networks.blocks import CrossAttentionBlock
 from torch import nn
 
+from scripts.errors import InputError
 from scripts.networks.group_norm import GroupNorm
 from scripts.networks.softmax_attention import blocked_attention, worth_blocks
 
@@ -35,7 +36,7 @@ class SpatialAttention(nn.Module):
     ) -> None:
         super().__init__()
         if channels % heads:
-            raise ValueError(
+            raise InputError(
                 f"Expected channels divisible by heads, got {channels} and {heads}; change heads."
             )
         pool = 1 if key_grid is None else max(1, size // key_grid)

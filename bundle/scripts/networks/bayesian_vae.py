@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from monai.networks.blocks import Convolution
 from torch import nn
 
+from scripts.errors import InputError
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.backbone import Backbone
 
@@ -74,7 +75,7 @@ class VAEBackbone(Backbone):
         )
         scale = 2 ** len(channels)
         if image_size % scale:
-            raise ValueError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
+            raise InputError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
         self.log_variance_min, self.log_variance_max = log_variance_range
         self.bottom_channels = channels[-1]
         self.bottom_size = image_size // scale

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from scripts.errors import InputError
 from scripts.networks.convolution_relu import ConvolutionReLU
 from scripts.networks.sphere import Points, sphere_points
 from scripts.options import Option
@@ -170,7 +171,7 @@ def _centres(arguments: dict[str, Any]) -> Points:
         return 0 * sphere_points(1, arguments["latent_size"])
     classes, order = arguments["classes"], arguments["order"]
     if sorted(order) != list(range(classes)):
-        raise ValueError(f"Expected order to be a permutation of 0 to {classes - 1}, got {order}.")
+        raise InputError(f"Expected order to be a permutation of 0 to {classes - 1}, got {order}.")
     return sphere_points(classes, arguments["latent_size"], arguments["radius"])[order]
 
 
@@ -178,5 +179,5 @@ def _bottom_size(image_size: int, strides: Sequence[int]) -> int:
     """Return the side of the encoder's last map."""
     scale = math.prod(strides)
     if image_size % scale:
-        raise ValueError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
+        raise InputError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
     return image_size // scale

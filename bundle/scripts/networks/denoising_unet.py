@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.networks.nets import BasicUNet
 
+from scripts.errors import InputError
 from scripts.networks.backbone import Backbone
 from scripts.networks.bayesian_vae import BayesianVAE, VAEBackbone
 from scripts.networks.fixed_variance import PIXEL_LOG_VARIANCE
@@ -43,7 +44,7 @@ class UNetBackbone(VAEBackbone):
             "dropout": dropout,
         }
         if image_size % 16:
-            raise ValueError(f"Expected image_size to be a multiple of 16, got {image_size}.")
+            raise InputError(f"Expected image_size to be a multiple of 16, got {image_size}.")
         # None of the VAE's layers; three zeros are what weights of this network have always held.
         fixed = {"format": 0, "heads": 0, "key_grid": 0}
         Backbone.__init__(self, arguments, in_channels * image_size**2, fixed)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from scripts.errors import InputError
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.backbone import Backbone
 from scripts.networks.group_norm import GroupNorm
@@ -91,9 +92,9 @@ class LesionBackbone(Backbone):
         super().__init__(arguments, sum(widths), {"format": _FORMAT, "heads": heads})
         scale = 2 ** len(widths)
         if image_size % scale:
-            raise ValueError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
+            raise InputError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
         if not 0 <= drop_rate < 1:
-            raise ValueError(f"Expected drop_rate from 0 to below 1, got {drop_rate}.")
+            raise InputError(f"Expected drop_rate from 0 to below 1, got {drop_rate}.")
         self.noise_deviation = (drop_rate / (1 - drop_rate)) ** 0.5
         self.log_variance_min, self.log_variance_max = LOG_VARIANCE_RANGE
         self.widths = list(widths)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from scripts.errors import InputError
 from scripts.networks.clvae import CLVAE, CLVAEOutput, Prior
 
 
@@ -42,7 +43,7 @@ class ClassConditionalLoss(nn.Module):
     def __init__(self, reconstruction_weight: float = 1 / 6, repulsion: float = 1.0) -> None:
         super().__init__()
         if not 0 < reconstruction_weight < 1:
-            raise ValueError(f"Expected a reconstruction weight in (0, 1), got {reconstruction_weight}.")
+            raise InputError(f"Expected a reconstruction weight in (0, 1), got {reconstruction_weight}.")
         self.reconstruction_weight = float(reconstruction_weight)
         self.repulsion = float(repulsion)
 

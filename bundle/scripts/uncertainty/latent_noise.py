@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from scripts.errors import InputError
 from scripts.options import Option
 
 
@@ -22,10 +23,10 @@ def latent_noise(samples: int, latent_size: int, seed: int = 0, kind: str = Nois
     """Return ``(samples, latent_size)`` standard normal draws, the same for the same arguments.
 
     Raises:
-        ValueError: fewer than 1 sample.
+        InputError: fewer than 1 sample.
     """
     if samples < 1:
-        raise ValueError(f"Expected at least 1 draw, got {samples}.")
+        raise InputError(f"Expected at least 1 draw, got {samples}.")
     kind = NoiseKind(kind)
     generator = torch.Generator().manual_seed(seed)
     if kind is NoiseKind.NORMAL:
