@@ -110,7 +110,7 @@ def test_preflight_checks_series_and_writes_nothing_else(run: Run, archive: Path
 def test_series_and_identifiers_are_settings(run: Run, archive: Path, tmp_path: Path) -> None:
     options = ("--series", "1.2.3.1", "--identifiers", "true")
     run("inference", archive, tmp_path / "maps", *options).check()
-    (folder,) = (path for path in (tmp_path / "maps").iterdir() if path.is_dir())
+    (folder,) = (path for path in (tmp_path / "maps").glob("[!.]*") if path.is_dir())
     assert folder.name.startswith(f"{PATIENT_ID}_series_")
     refused = run("inference", archive, tmp_path / "none", "--series", "t2*")
     assert refused.code == 2

@@ -178,7 +178,7 @@ def test_a_bad_series_stops_no_other_and_an_empty_mask_is_a_segmentation(model: 
     }
     with pytest.raises(InputError, match="1 of 2 scans failed.*expected images 7.5 mm apart"):
         infer(tmp_path / "scans", tmp_path / "maps", model, configs=DICOM, **config)
-    folders = [path for path in (tmp_path / "maps").iterdir() if path.is_dir()]
+    folders = [path for path in (tmp_path / "maps").glob("[!.]*") if path.is_dir()]
     assert sorted(len(list(folder.iterdir())) for folder in folders) == [1, len(MapName) + 4]
     (mask,) = (tmp_path / "maps").rglob("*_mask.dcm")
     assert not pixel_array(pydicom.dcmread(mask)).any()
@@ -188,7 +188,7 @@ def test_scope_gate_stands_before_the_network(tmp_path: Path) -> None:
     make_series(tmp_path / "series")  # a made-up head, and the weights that are shipped
     with pytest.raises(ScopeError, match="found one out of scope, p = "):
         infer(tmp_path / "series", tmp_path / "maps", BUNDLE_ROOT / "models", configs=DICOM, **SHIPPED)
-    (folder,) = (path for path in (tmp_path / "maps").iterdir() if path.is_dir())
+    (folder,) = (path for path in (tmp_path / "maps").glob("[!.]*") if path.is_dir())
     assert [path.name for path in folder.iterdir()] == [f"{folder.name}_result.json"]
 
 

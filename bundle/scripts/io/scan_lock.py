@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 from scripts.errors import InputError, ResourceError
 from scripts.io.atomic import remove_unfinished
 
+LOCKS = ".locks"
+"""Folder in the output folder, of empty files."""
+
 
 @contextmanager
 def scan_lock(output_dir: str | Path, case: str) -> Iterator[None]:
@@ -26,21 +29,21 @@ def scan_lock(output_dir: str | Path, case: str) -> Iterator[None]:
         InputError: Another run holds them.
         ResourceError: The output folder cannot be written.
     """
-    path = Path(output_dir) / f".{case}.lock"
+    # The lock stays: where one run removed it, a second could hold the removed one and a third a new one.
+    path = Path(output_dir) / LOCKS / f"{case}.lock"
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise InputError(
-            f"{path.with_name(case)}: expected no other run in this folder, found one that is writing it; "
+            f"{Path(output_dir) / case}: expected no other run in this folder, found one that is writing it; "
             "wait for its end or choose another output folder"
         ) from error
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror}); check the folder.") from error
     try:
-        remove_unfinished(path.with_name(case))
+        remove_unfinished(Path(output_dir) / case)
         yield
     finally:
         lock.release()
-        path.unlink(missing_ok=True)
