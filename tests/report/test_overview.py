@@ -100,10 +100,10 @@ def test_panels_titles_units_and_rows(drawn):
         "aleatoric variance",
     ]
     assert [axis.get_ylabel() for axis in panels[::6]] == [
-        "slice 3\nscore 0.9\nabnormal",
-        "slice 4\nscore 0.8\nabnormal",
-        "slice 6\nscore 0.7\nabnormal",
-        "slice 5\nscore 0.3\nnormal",
+        "slice 3\nscore 0.9\nabove threshold",
+        "slice 4\nscore 0.8\nabove threshold",
+        "slice 6\nscore 0.7\nabove threshold",
+        "slice 5\nscore 0.3\nnot above\nthreshold",
     ]
     assert [axis.get_xlabel() for axis in upper.axes if not axis.images] == [
         "intensity (normalised)",

@@ -32,8 +32,8 @@ def test_page_gives_scores_thresholds_findings_and_versions(result: ScanResult) 
     assert "Research use only" in text
     assert "Scan score: 0.875" in text
     assert "slice score 1, voxel 2.5 (normal scans)" in text
-    assert text.index("slice 2 from below, score 1.5, abnormal") < text.index(
-        "slice 1 from below, score 0.25, normal"
+    assert text.index("slice 2, score 1.5, above the threshold") < text.index(
+        "slice 1, score 0.25, not above the threshold"
     )
     assert "of 2 scored" in text
     assert "warning, quality: noise 9 %; look at it first" in text
@@ -47,7 +47,7 @@ def test_page_without_thresholds_says_why(result: ScanResult) -> None:
     result.slices[2].abnormal = None
     text = "\n".join(report_lines(result))
     assert "No threshold: no calibration file" in text
-    assert "slice 2 from below, score 1.5\n" in text
+    assert "slice 2, score 1.5\n" in text
 
 
 def test_same_result_gives_the_same_two_pages(result: ScanResult, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def plot_overview(
         image: (X, Y, Z) scan in RAS order.
         maps: Any of ``PANELS`` and "mask" (an outline on the scan), same shape as ``image``.
         slice_scores: (Z,), None for skipped slices.
-        slice_threshold: Scores above it are called abnormal; None without calibration.
+        slice_threshold: It is said of each score whether it is above; None without calibration.
         path: Ends in .png.
         title: One line above the picture.
         spacing: In-plane pixel size along X and Y, mm.
@@ -149,7 +149,7 @@ def _label_rows(
         score = slice_scores[index]
         lines = [f"slice {index}", "not scored" if score is None else f"score {score:.3g}"]
         if score is not None and limit is not None:
-            lines.append("abnormal" if score > limit else "normal")
+            lines.append("above threshold" if score > limit else "not above\nthreshold")
         axis.set_ylabel("\n".join(lines), fontsize=9, rotation=0, ha="right", va="center")
 
 

@@ -35,6 +35,14 @@ def draw_scan_pdf(result: ScanResult, overview: Path) -> bytes:
     return buffer.getvalue()
 
 
+_VERDICTS = {None: "", True: ", above the threshold", False: ", not above the threshold"}
+"""Not a diagnosis: a slice below the threshold may hold a lesion."""
+
+
+_VERDICTS = {None: "", True: ", above the threshold", False: ", not above the threshold"}
+"""Not a diagnosis: a slice below the threshold may hold a lesion."""
+
+
 def report_lines(result: ScanResult) -> list[str]:
     """Return the text of the first page."""
     limits = result.calibration
@@ -49,10 +57,9 @@ def report_lines(result: ScanResult) -> list[str]:
             f"voxel {_number(limits.pixel_threshold)} ({limits.source})"
         )
         lines += [limits.reason] if limits.reason else []
-    lines += ["", f"Slices with the highest scores, of {len(scored)} scored:"]
+    lines += ["", f"Slices with the highest scores, of {len(scored)} scored, counted from 0 at the lowest:"]
     for one in highest:
-        verdict = "" if one.abnormal is None else ", abnormal" if one.abnormal else ", normal"
-        lines.append(f"  slice {one.slice} from below, score {_number(one.score)}{verdict}")
+        lines.append(f"  slice {one.slice}, score {_number(one.score)}{_VERDICTS[one.abnormal]}")
     lines += ["", "Findings of the checks:"]
     lines += [
         f"  {one['level']}, {one['check']}: {one['finding']}; {one['remedy']}" for one in result.findings
