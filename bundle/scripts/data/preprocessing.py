@@ -6,7 +6,7 @@ slice, and :class:`ResampleInPlaned` inverts onto the scan's own grid.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import ensure_tuple
+from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 from torch.nn.functional import avg_pool2d, grid_sample, pad
 
@@ -36,7 +37,8 @@ class ResampleInPlaned(MapTransform, InvertibleTransform):
     whole volume (6 GB to invert 512 x 512 x 512). One 2-D grid serves all slices here. The background
     level is subtracted, so that what lies outside the scan is background too; it is kept in
     ``meta["background"]``, with ``meta["threshold"]`` and ``meta["upper_head"]`` (first slice, and the one
-    after the last) for :class:`NormalizeForegroundd`.
+    after the last) for :class:`NormalizeForegroundd`. ``meta["outside"]`` is the share of the upper head that
+    lies outside of the square, where every map is 0.
 
     Args:
         keys: images, (C, X, Y, Z) in canonical (RAS) orientation.
@@ -72,6 +74,7 @@ class ResampleInPlaned(MapTransform, InvertibleTransform):
             background = torch.tensor([one.background for one in found])
             resampled = self._forward(image, centre, background)
             resampled.meta["upper_head"] = [upper.start, upper.stop]
+            resampled.meta["outside"] = self._share_outside(channels[0] > found[0].threshold, centre, spacing)
             resampled.meta["background"] = [one.background for one in found]
             resampled.meta["threshold"] = [one.threshold - one.background for one in found]
             output[key] = resampled
@@ -97,6 +100,16 @@ class ResampleInPlaned(MapTransform, InvertibleTransform):
             values = _sample(image.as_tensor(), axes, torch.zeros(1), factors=(1, 1))
             output[key] = _with_geometry(values, image, extra["affine"])
         return output
+
+    def _share_outside(
+        self, head: NDArray[np.bool_], centre: tuple[float, float], spacing: Sequence[float]
+    ) -> float:
+        """Return the share of a head (X, Y, Z) that the square does not hold."""
+        rows, columns = (
+            np.abs((np.arange(count) - middle) * size) <= self.field_of_view / 2
+            for count, middle, size in zip(head.shape[:2], centre, spacing[:2], strict=True)
+        )
+        return 1 - float(head[rows][:, columns].sum()) / max(1, int(head.sum()))
 
     def _forward(
         self, image: MetaTensor, centre: tuple[float, float], background: torch.Tensor

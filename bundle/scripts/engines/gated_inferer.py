@@ -13,8 +13,9 @@ from monai.inferers import Inferer
 from scripts.engines.inspector import log_warnings
 from scripts.engines.scope_gate import ScopeGate
 from scripts.networks.backbone import Backbone
+from scripts.preflight.extent_check import check_extent
 from scripts.preflight.loading import FINDINGS
-from scripts.preflight.report import Level, decide
+from scripts.preflight.report import Level, collect, decide
 
 logger = logging.getLogger(__name__)
 
@@ -53,5 +54,6 @@ class GatedInferer(Inferer):
         if report is not None and report.level is Level.REFUSAL:
             logger.error("%s: %s.", name, report.sentence)  # a viewer is told no more than that it failed
             decide(name, [report])
-        log_warnings(name, [*meta.get(FINDINGS, ()), *([] if report is None else [report.to_dict()])])
+        found = collect([check_extent(meta, self.gate.field_of_view), report])
+        log_warnings(name, [*meta.get(FINDINGS, ()), *(one.to_dict() for one in found)])
         return self.inferer(inputs, network, *args, **kwargs)

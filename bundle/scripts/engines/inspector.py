@@ -19,6 +19,7 @@ from scripts.io.atomic import write_json
 from scripts.io.results import package_versions
 from scripts.networks.backbone import Backbone
 from scripts.preflight.battery import examine_headers
+from scripts.preflight.extent_check import check_extent
 from scripts.preflight.loading import FINDINGS
 from scripts.preflight.report import Level, decide
 from scripts.preflight.rules import Rules
@@ -80,7 +81,8 @@ class ScanInspector:
             BundleError: a check refuses the scan; the error holds all findings.
         """
         image: MetaTensor = self.dataset[index][CommonKeys.IMAGE]
-        findings = list(image.meta[FINDINGS])
+        extent = check_extent(image.meta, self.gate.field_of_view)
+        findings = [*image.meta[FINDINGS], *([] if extent is None else [extent.to_dict()])]
         report = self.gate.examine(image, self.network, self.device)
         if report is None:
             return image, findings
