@@ -52,6 +52,7 @@ def test_it_lies_beside_the_weights_under_its_own_name(
     assert own["patients"] == 8  # all of the cohort, with the slices that show no lesion
     assert file_sha256(model / "calibration.json") == file_sha256(tiny_run[0] / "calibration.json")
     assert "the scope is not checked" in calibrated.err + calibrated.out
+    assert "Thresholds of 8 patients: expected 10 or more" in calibrated.err + calibrated.out
 
 
 def test_it_is_replaced_only_when_told(

@@ -114,3 +114,10 @@ def test_patients_behind_the_weights_a_training_started_from_are_left_out_too(tm
         torch.save({"fingerprint": settings}, tmp_path / "resume.pt")
         assert sources.unseen_scans(records, split, str(tmp_path)) == left
         assert ("started from weights of unknown patients" in caplog.text) == (patients is None)
+
+
+def test_a_volume_under_two_names_is_one_scan(tmp_path, caplog):
+    records = make_records(tmp_path)
+    twin = records[0] | {"case": "twin", "patient": "other"}
+    assert sources.unique_scans([*records, twin]) == records
+    assert "one volume is there twice" in caplog.text

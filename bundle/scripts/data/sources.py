@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.data.datalist import find_scans
 from scripts.data.phantom import generate_cohort
 from scripts.data.splits import Split, load_or_make_split
-from scripts.data.splits_entries import hash_scans
+from scripts.data.splits_entries import drop_duplicates, hash_scans
 from scripts.errors import InputError
 from scripts.io.run_folder import SeenScans, inherited_scans, read_settings
 
@@ -78,6 +78,12 @@ def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None
             len(scans),
         )
     return left
+
+
+def unique_scans(scans: Sequence[dict]) -> list[dict]:
+    """Return the scan records, one of each volume, with a warning for the others."""
+    kept = {entry.case: entry.patient for entry in drop_duplicates(hash_scans(scans))}
+    return [record | {"patient": kept[record["case"]]} for record in scans if record["case"] in kept]
 
 
 def split_scans(

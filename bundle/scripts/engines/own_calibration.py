@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.preflight.report import decide
 from scripts.uncertainty.mapper import AnomalyMapper
+
+logger = logging.getLogger(__name__)
+
+FEW_PATIENTS = 10
+"""Thresholds of fewer are made, with a warning."""
 
 
 def calibrate_own(
@@ -53,7 +59,14 @@ def calibrate_own(
     if path.exists() and not replace:
         raise InputError(f"{path}: expected to write a new calibration, but it is there; add --replace true.")
     _check_scope(dataset, gate, mapper, device)
-    return calibrate_weights(mapper, weights, dataset, str(path), device=device, **calibration)
+    made = calibrate_weights(mapper, weights, dataset, str(path), device=device, **calibration)
+    if made.patients < FEW_PATIENTS:
+        logger.warning(
+            "Thresholds of %d patients: expected %d or more, a quantile of fewer is that of single patients.",
+            made.patients,
+            FEW_PATIENTS,
+        )
+    return made
 
 
 def _check_scope(
