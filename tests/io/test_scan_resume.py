@@ -283,6 +283,8 @@ def test_scans_of_earlier_runs_of_the_same_kind_are_found(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes_result.json").write_text("{}")
     plan = make("d")
-    found = other_results(tmp_path, {"d"}, plan.weights_sha256, plan.settings)
+    found = other_results(tmp_path, {"d"}, plan.weights_sha256, plan.settings, plan.calibration)
     assert [result.case for result in found] == ["a", "b"]
-    assert other_results(tmp_path, {"d"}, "other weights", plan.settings) == []
+    assert other_results(tmp_path, {"d"}, "other weights", plan.settings, plan.calibration) == []
+    other = Calibration("other scans", pixel_threshold=9.0, slice_threshold=9.0)
+    assert other_results(tmp_path, {"d"}, plan.weights_sha256, plan.settings, other) == []

@@ -150,7 +150,8 @@ class ScanEvaluator(SupervisedEvaluator):
     def _finish(self, _: Any) -> None:  # noqa: ANN401 - Ignite's engine
         folder = Path(self.writer.output_dir)
         cases = {result.case for result in self.results}
-        earlier = other_results(folder, cases, self.writer.weights_sha256, self.writer.settings)
+        writer = self.writer
+        earlier = other_results(folder, cases, writer.weights_sha256, writer.settings, writer.thresholds())
         results = [*self.results, *earlier]
         path = write_scores_csv(folder / "scores.csv", results)
         if self.writer.html:

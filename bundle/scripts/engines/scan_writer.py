@@ -89,7 +89,7 @@ class ScanWriter:
             inputs=self.inputs(record),
             weights_sha256=self.weights_sha256,
             settings=self.settings,
-            calibration=self._thresholds(),
+            calibration=self.thresholds(),
             outputs=planned_outputs(record["case"], self.kinds(), self.suffixes),
         )
 
@@ -141,7 +141,8 @@ class ScanWriter:
             del values
         self._draw(result, image.numpy()[0], self._shown_maps(pred))
 
-    def _thresholds(self) -> Thresholds:
+    def thresholds(self) -> Thresholds:
+        """Return what a result says of the calibration in use."""
         if isinstance(self.calibration, str):
             return Thresholds(reason=self.calibration)
         return Thresholds(

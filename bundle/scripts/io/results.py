@@ -175,11 +175,15 @@ def scan_score(slice_scores: Iterable[float | None], k: int) -> float | None:
 
 
 def other_results(
-    output_dir: str | Path, cases: Collection[str], weights_sha256: str, settings: Mapping[str, Any]
+    output_dir: str | Path,
+    cases: Collection[str],
+    weights_sha256: str,
+    settings: Mapping[str, Any],
+    calibration: Calibration,
 ) -> list[ScanResult]:
     """Return the finished results in an output folder of scans that are not among ``cases``: of earlier runs.
 
-    Those of other weights or settings are left out: their numbers are not to be compared.
+    Those of other weights, settings or thresholds are left out: their numbers are not to be compared.
     """
     found = []
     wanted = json.loads(json.dumps(dict(settings), default=to_plain))
@@ -187,10 +191,11 @@ def other_results(
         if path.name == f"{path.parent.name}_result.json" and path.parent.name not in cases:
             with suppress(InputError):  # somebody else's file
                 found.append(read_result(path))
+    same = (Status.OK, weights_sha256, wanted, calibration)
     return [
         result
         for result in found
-        if (result.status, result.weights_sha256, result.settings) == (Status.OK, weights_sha256, wanted)
+        if (result.status, result.weights_sha256, result.settings, result.calibration) == same
     ]
 
 
