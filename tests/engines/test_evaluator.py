@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
+from scripts.uncertainty.mappers import mapper_of
 from scripts.uncertainty.scores import EPSILON, RECONSTRUCTION_SCORES, slice_score
 from tests.engines.toys import toy_evaluator, toy_images, toy_network, toy_slices
 
@@ -132,3 +133,10 @@ def test_mixed_precision_agrees_to_two_digits(case) -> None:
     assert mixed["elbo"].dtype == torch.float32
     torch.testing.assert_close(mixed["elbo"], output["elbo"], rtol=2e-2, atol=1e-3)
     assert not torch.equal(mixed["elbo"], output["elbo"])
+
+
+def test_a_validation_that_is_no_number_is_never_the_best() -> None:
+    evaluator = toy_evaluator(mapper_of(toy_network(), samples=2), toy_slices(toy_images(4), [0, 1, 0, 1]))
+    for current, best, better in ((math.nan, 0.1, False), (0.1, math.nan, True), (0.2, 0.1, True)):
+        assert evaluator.metric_cmp_fn(current, best) is better
+    assert not evaluator.metric_cmp_fn(0.1, 0.2)

@@ -45,6 +45,14 @@ def test_bar_shows_epochs_loss_and_validation() -> None:
     assert ", ," not in shown
 
 
+def test_epochs_without_a_validation_show_no_figure_of_an_earlier_one(caplog) -> None:
+    run = toy_run(lambda run: [EpochProgress(4, run.evaluator)], epochs=4, interval=2)
+    with caplog.at_level("INFO"):
+        run.trainer.run()
+    lines = [one.message for one in caplog.records if one.message.startswith("Epoch ")]
+    assert ["elbo" in line for line in lines] == [False, True, False, True]
+
+
 def test_bar_of_a_resumed_run_starts_where_the_run_does() -> None:
     parts = shown_by(run_with_bar(resumed_epoch=2), Terminal()).split("\r")
     shown = [part for part in parts if "training:" in part]

@@ -52,7 +52,8 @@ class EpochProgress:
         self._show(engine.state.iteration / engine.state.epoch_length, f"loss {self.loss:.3f}")
 
     def _close_epoch(self, engine: Trainer) -> None:
-        metrics = self.evaluator.state.metrics
+        validated = self.evaluator.state.epoch == engine.state.epoch
+        metrics = self.evaluator.state.metrics if validated else {}
         known = [name for name in _SHOWN if math.isfinite(metrics.get(name, math.nan))]
         shown = ", ".join([f"loss {self.loss:.3f}", *(f"{name[4:]} {metrics[name]:.3f}" for name in known)])
         self._show(engine.state.epoch, shown)

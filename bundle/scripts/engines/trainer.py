@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -102,7 +103,12 @@ class DrawEvaluator(SupervisedEvaluator):
     ``peak_<score>`` for every :class:`Score` that the network has, pooled over the pixels that the mapper
     scores; ``epistemic`` and ``aleatoric`` (means over these); ``pred`` (B, 4 + C, H, W); and ``z``
     (B, C, H, W), the error of the reconstruction in units of its predicted deviation.
+
+    A key metric that is no number is never the best one: MONAI would keep the first, whatever comes after.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"metric_cmp_fn": _is_better, **kwargs})
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, torch.Tensor]:
         image = batchdata[CommonKeys.IMAGE].to(engine.state.device, non_blocking=engine.non_blocking)
@@ -133,6 +139,10 @@ class DrawEvaluator(SupervisedEvaluator):
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return output
+
+
+def _is_better(current: float, best: float) -> bool:
+    return not math.isnan(current) and (math.isnan(best) or current > best)
 
 
 def _likelihood(image: torch.Tensor, draws: Draws) -> torch.Tensor:
