@@ -39,6 +39,7 @@ PARTS = {
     "measured_mapper",
     "variants",
     "objective",
+    "inputs",
     "ablation",
 }
 """Top-level entries that wire things; what a user may set in them are the settings they refer to."""

@@ -60,13 +60,27 @@ def test_evaluation_writes_what_it_says(evaluated: tuple[Path, Ended]) -> None:
     assert slices["patient"].nunique() == model["patients_test"]
 
 
-def test_evaluation_refuses_to_call_the_weights_of_one_seed_those_of_another(
-    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--seed=1", "expected a run trained with seed 1, found one with 0; give --seed 0"),
+        (
+            "--drop_rate=0.5",
+            "expected a run trained with drop_rate 0.5, found one with 0.1; give",
+        ),
+    ],
+)
+def test_evaluation_refuses_to_call_the_weights_of_one_setting_those_of_another(
+    commands: WarmCommands,
+    tiny_run: tuple[Path, Ended],
+    tiny_options: tuple[str, ...],
+    given: str,
+    words: str,
 ) -> None:
-    options = ["--config_file", EVALUATION, *tiny_options, f"--output_dir={tiny_run[0]}", "--seed=1"]
+    options = ["--config_file", EVALUATION, *tiny_options, f"--output_dir={tiny_run[0]}", given]
     ended = commands.run("run", "evaluating", *options)
     assert ended.code == 2
-    assert "expected a run trained with seed 1, found one with 0; give --seed 0" in ended.error
+    assert words in ended.error
 
 
 def test_evaluation_on_another_set_leaves_out_patients_that_were_trained_on(
