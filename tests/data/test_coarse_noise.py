@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 from monai.transforms import Compose
+from torch.nn.functional import interpolate
 
 from scripts.data.coarse_noise import AddCoarseNoised
 from tests.small_networks import small_images
@@ -41,3 +43,14 @@ def test_a_seed_gives_the_same_noise_and_every_call_another() -> None:
     transform = AddCoarseNoised("image").set_random_state(0)
     first, second = (transform({"image": IMAGE})["corrupted"] for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_coarse_noise_is_shifted_along_both_axes() -> None:
+    image = torch.ones(2, 32, 48)
+    found = AddCoarseNoised("image", 0.5, 4).set_random_state(3)({"image": image})["corrupted"] - image
+    random = np.random.RandomState(3)
+    random.rand()
+    noise = torch.from_numpy(random.normal(0, 0.5, (1, 2, 4, 4))).float()
+    smooth = interpolate(noise, (32, 48), mode="bilinear")[0]
+    shifts = [int(random.randint(size)) for size in (32, 48)]
+    torch.testing.assert_close(found, smooth.roll(shifts, (1, 2)), rtol=1e-5, atol=1e-6)

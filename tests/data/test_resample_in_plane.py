@@ -117,6 +117,16 @@ def test_a_landmark_stays_where_it_is_in_the_world(turn):
     np.testing.assert_allclose(centroid(found_mark), centroid(mark), atol=0.35)
 
 
+@pytest.mark.parametrize(("side", "outside"), [(160.0, 0.0), (240.0, 0.0), (300.0, 1 - 0.8**2)])
+def test_the_share_of_the_head_beyond_the_square_is_known(side, outside):
+    values = torch.zeros(1, 60, 60, 6)
+    half = round(side / 6 / 2)
+    values[:, 30 - half : 30 + half, 30 - half : 30 + half] = 100.0
+    image = MetaTensor(values, affine=torch.diag(torch.tensor([6.0, 6.0, 4.0, 1.0])))
+    found = ResampleInPlaned("image")({"image": image})["image"].meta["outside"]
+    assert found == pytest.approx(outside, abs=0.02)
+
+
 def test_what_lies_outside_the_scan_is_background():
     image = as_image(make_head((20, 24, 3), (8, 8, 20)) + 70, (8, 8, 20))
     result = resample(image, field_of_view=400)
@@ -251,3 +261,14 @@ def test_a_mask_of_another_grid_is_refused(turn):
 def test_an_image_that_is_no_volume_is_refused():
     with pytest.raises(InputError, match="scan.nii.gz: expected a 3-D volume"):
         resample(MetaTensor(torch.zeros(1, 8, 8), meta={"filename_or_obj": "/data/scan.nii.gz"}))
+
+
+def test_turned_fine_scans_are_averaged_over_whole_pixels_too() -> None:
+    head = make_box((256, 256, 2), slice(0, 256), slice(0, 256))
+    head[:4], head[-4:], head[:, :4], head[:, -4:] = 0, 0, 0, 0
+    noise = head + (head > 0) * np.random.default_rng(0).normal(0, 10, head.shape)
+    for angle in (1, 4, 7, 10, 13, 16):
+        image = as_image(noise, (0.46875, 0.46875, 5), rotation(angle, 2 * angle))
+        image.affine = image.affine.float().double()  # as a NIfTI header keeps it
+        resampled = ResampleInPlaned("image")({"image": image})["image"]
+        assert float(resampled[0, 44:84, 44:84].std()) == pytest.approx(2.5, rel=0.05), angle

@@ -69,3 +69,11 @@ def test_chance_and_seed_decide() -> None:
 def test_wrong_depths_are_refused(depth: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="rising depths above 0"):
         RandStripHeadd(depth=depth)
+
+
+def test_cuts_are_of_every_depth_in_the_range() -> None:
+    radii = []
+    for seed in range(20):
+        transform = RandStripHeadd(prob=1.0, depth=(3.0, 15.0)).set_random_state(seed)
+        radii.append(np.sqrt(float((transform({"image": make_head()})["image"] > 0).sum()) / np.pi))
+    assert np.ptp(radii) > 6

@@ -286,3 +286,21 @@ def test_the_configs_hand_the_key_to_every_set_of_slices(files, parts, assumed):
     for part in parts:
         reference = config[f"{part}#dataset#assume_normal"]
         assert config.get_parsed_content(reference.removeprefix("@")) is assumed
+
+
+def test_the_source_of_every_own_transform_is_in_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self.name) or original(self))
+    slices._code_hash()
+    wanted = {
+        "foreground",
+        "preprocessing",
+        "slices",
+        "straightening",
+        "content",
+        "geometry",
+        "loading",
+        "brain_mask",
+    }
+    assert {f"{name}.py" for name in wanted} <= set(read)

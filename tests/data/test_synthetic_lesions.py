@@ -5,12 +5,18 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
+from scipy.ndimage import gaussian_filter
 from torch.nn.functional import max_pool2d
 
+from scripts.data import lesion_shapes
+from scripts.data.lesion_appearance import BLUR, LesionAppearance, draw_appearance
+from scripts.data.lesion_appearance import paint as paint_one
+from scripts.data.lesion_mass_effect import push_away
 from scripts.data.lesion_ranges import LesionPart, LesionRanges
-from scripts.data.lesion_shapes import head_depth
+from scripts.data.lesion_shapes import LesionShape, draw_shape, head_depth
 from scripts.data.synthetic_lesions import AROUND, VISIBLE, RandSyntheticLesiond
 from scripts.errors import InputError
+from tests.small_networks import small_images
 
 SEEDS = range(8)
 
@@ -278,3 +284,60 @@ def test_ranges_out_of_order_or_bounds_are_refused(wrong: dict) -> None:
 def test_a_bank_of_other_slices_is_refused() -> None:
     with pytest.raises(InputError, match="bank of slices"):
         RandSyntheticLesiond("image", prob=1.0, bank=torch.ones(1, 1, 8, 8))({"image": IMAGE})
+
+
+def test_draws_have_the_distributions_that_the_ranges_say() -> None:
+    random, ranges = np.random.RandomState(0), LesionRanges()
+    looks = [draw_appearance((1, 8, 8), ranges, random) for _ in range(2000)]
+    shifts = np.array([look.shifts[0] for look in looks])
+    assert (shifts < 0).mean() == pytest.approx(ranges.darker_share, abs=0.03)
+    low, high = ranges.contrast
+    assert np.median(np.abs(shifts)) == pytest.approx(low + (high - low) / 4, abs=0.02)  # squared: small ones
+    head = head_depth(np.ones((64, 64), bool))
+    shapes = [draw_shape(head, ranges.radius, random) for _ in range(300)]
+    assert np.median([one.radius for one in shapes]) == pytest.approx(
+        np.sqrt(np.prod(ranges.radius)), rel=0.2
+    )
+    assert min(head[tuple(one.centre)] for one in shapes) > 4
+
+
+def test_the_number_of_lesions_reaches_both_ends_and_patches_come_from_the_whole_bank() -> None:
+    image = small_images(1, size=64)[0]
+    bank = torch.stack([torch.full_like(image, value) for value in (0.2, 0.5, 0.8)])
+    transform = RandSyntheticLesiond("image", prob=1.0, bank=bank).set_random_state(0)
+    counts, sources = set(), set()
+    for _ in range(30):
+        transform({"image": image})
+        counts.add(len(transform.lesions))
+        sources |= {round(float(lesion.source[0, 0, 0]), 1) for lesion in transform.lesions}
+    assert (counts, sources) == ({1, 2, 3}, {0.2, 0.5, 0.8})
+
+
+def test_tissue_moves_away_from_the_centre_by_the_formula() -> None:
+    rows = np.broadcast_to(np.arange(65, dtype=np.float32)[:, None], (65, 65))[None]
+    for depth, yields in ((4.0, 0.5), (20.0, 1.0)):
+        head = np.full((65, 65), depth, np.float32)
+        pushed = push_away(rows, head, LesionShape(np.array([32, 32]), 8.0, head), 0.35)
+        pull = 0.35 * (1 - 4**2 / 16**2) ** 2 * yields
+        assert pushed[0, 36, 32] == pytest.approx(36 - 4 * pull, abs=1e-3)
+
+
+def test_changed_tissue_is_the_mix_that_its_look_says() -> None:
+    image = (0.2 + 0.6 * np.random.default_rng(0).random((2, 40, 40))).astype(np.float32)
+    shape = LesionShape(np.array([20, 20]), 10.0, np.full((40, 40), 10.0, np.float32))
+    texture = np.random.default_rng(1).normal(0, 0.03, image.shape).astype(np.float32)
+    shifts, none = np.array([0.3, -0.2]), np.zeros((1, 1, 1), np.float32)
+    look = LesionAppearance(1.0, 0.5, 0.7, shifts, texture, 0.5, 0.4, 0.0, 0.0, False)
+    found = paint_one(image, shape, look, none, [LesionPart.INTENSITY])
+    for one, channel, shift, rough in zip(found, image, shifts, texture, strict=True):
+        tissue = channel + 0.7 * (gaussian_filter(channel, BLUR) - channel)
+        np.testing.assert_allclose(one, tissue + channel.mean() * (shift + rough - 0.4), atol=1e-5)
+
+
+def test_borders_are_rough(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = head_depth(np.ones((64, 64), bool))
+    rough = draw_shape(head, (10.0, 10.0), np.random.RandomState(0))
+    monkeypatch.setattr(lesion_shapes, "ROUGHNESS", {5: 0.0, 12: 0.0})
+    smooth = draw_shape(head, (10.0, 10.0), np.random.RandomState(0))
+    ratio = np.log((1.001 - rough.depth / 10) / (1.001 - smooth.depth / 10))
+    assert 0.08 < ratio.std() < 0.3

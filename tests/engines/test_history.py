@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from scripts.engines.collapse_monitor import CollapseMonitor
-from scripts.engines.history import History, _with_bound
+from scripts.engines.history import History, _with_bound, best_row
 from scripts.engines.schedules import LossSchedule
 from tests.engines.toys import ToyRun, toy_images, toy_run, toy_slices
 
@@ -127,3 +127,14 @@ def test_the_training_bound_has_a_kl_term_where_there_is_a_prior(beta, expected)
         for loss, weight in ((2.0, 0.0), (1.0, beta))
     ]
     assert [row["train_elbo"] for row in _with_bound(rows)] == expected
+
+
+def test_weights_kept_are_those_of_the_highest_of_the_first_key_metric() -> None:
+    rows = [
+        {"epoch": 1, "val_ap_pixel": 0.2, "val_elbo": 9.0},
+        {"epoch": 2},
+        {"epoch": 3, "val_ap_pixel": 0.4, "val_elbo": 1.0},
+    ]
+    assert best_row(rows) == rows[2]
+    assert best_row([{"epoch": 1, "val_elbo": -2.0}, {"epoch": 2, "val_elbo": -1.0}])["epoch"] == 2
+    assert best_row([{"epoch": 1}]) is None

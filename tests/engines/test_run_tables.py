@@ -18,6 +18,7 @@ from scripts.engines.run_tables import (
     Measured,
     ReportSettings,
     correlation_rows,
+    curve_rows,
     normal_range_rows,
     patient_rows,
     pixel_rows,
@@ -30,7 +31,10 @@ from scripts.engines.run_tables import (
 from scripts.engines.scoring import score_slices
 from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.calibration import Calibration, calibrate
+from scripts.evaluation.curves import roc_values
 from scripts.evaluation.matched import matched_auroc
+from scripts.evaluation.quintiles import score_by_quintile
+from scripts.evaluation.variance_correlation import error_correlation
 from tests.small_networks import small_images, small_mapper
 
 COUNT = 48
@@ -218,3 +222,51 @@ def test_without_lesions_sections_are_empty_but_there(measured) -> None:
     assert {row["kind"] for row in tables["worst_slices"]} == {"worst false alarms"}
     text = next(section.text for section in sections if section.title.endswith("calibration"))
     assert "by epistemic variance: cannot be told" in text
+
+
+def test_each_table_is_of_its_own_uncertainty_and_of_the_slice_threshold(measured) -> None:
+    known, facts = measured.known, measured.test.facts
+    scores, labels = measured.scores[known], facts["label"].to_numpy()[known]
+    for kind in ("epistemic", "aleatoric"):
+        doubt = measured.scored.table[kind].to_numpy()[known]
+        found = [row for row in quintile_rows(measured) if row["uncertainty"] == kind]
+        people = facts["patient"].to_numpy()[known]
+        expected = score_by_quintile(scores, labels, doubt, people, bootstrap_samples=20)
+        assert [one | {"uncertainty": kind} for one in expected] == found
+    limit = measured.run.calibration.slice_threshold
+    assert limit != measured.run.calibration.pixel_threshold
+    wrong = ((scores[labels == 0] > limit).mean() + (scores[labels == 1] <= limit).mean()) / 2
+    assert refusal_rows(measured)[0]["risk"] == pytest.approx(wrong)
+    areas = facts["lesion_mm2"].to_numpy()[known]
+    for row in strata_rows(measured):
+        member = (labels == 1) & (areas >= row["area_low"]) & (areas < (row["area_high"] or np.inf))
+        assert row["sensitivity"] == (
+            pytest.approx((scores[member] > limit).mean()) if member.any() else None
+        )
+    alarms = sum(row["alarms_abnormal"] + row["alarms_normal"] for row in patient_rows(measured))
+    assert alarms == (scores > limit).sum()
+
+
+def test_correlations_are_of_each_variance_within_each_patient(measured) -> None:
+    patients = measured.test.facts["patient"].to_numpy()
+    pred, _rows = measured.scored.pred, correlation_rows(measured)
+    for region, pixels in measured.regions():
+        people = np.broadcast_to(patients[:, None, None], pixels.shape)[pixels]
+        for channel, kind in ((2, "epistemic"), (3, "aleatoric")):
+            (row,) = (
+                one
+                for one in correlation_rows(measured)
+                if (one["region"], one["variance"]) == (region, kind)
+            )
+            expected = error_correlation(
+                measured.maps["squared_error"][pixels], pred[:, channel][pixels], people, 20
+            )
+            assert row["spearman"] == pytest.approx(expected["spearman"])
+            assert row["patients"] == expected["patients"]
+
+
+def test_curves_are_those_of_the_scores(measured) -> None:
+    known = measured.known
+    values = [row["y"] for row in curve_rows(measured) if row["curve"] == "roc"]
+    labels = measured.test.facts["label"].to_numpy()[known]
+    np.testing.assert_allclose(values, roc_values(measured.scores[known], labels))

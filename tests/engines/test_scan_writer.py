@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 
 from scripts.engines import scan_writer
+from scripts.engines.scan_writer import ScanWriter
+from scripts.io.results import Calibration, ScanResult
+from scripts.uncertainty.scores import peak
 from tests.heads import make_head, save_scan, scan_affine
 from tests.inference_route import infer, make_model
 
@@ -67,3 +72,33 @@ def test_without_thresholds_the_picture_has_no_mask(tmp_path, drawn) -> None:
     ((_, maps, _, limit, _, _),) = drawn
     assert "mask" not in maps
     assert limit is None
+
+
+def test_every_slice_has_the_figures_of_its_own_maps(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 16, 16, 6, generator=generator) + 0.1
+    image[:, :4] = 0
+    image[..., 0] = 0
+    pred = torch.rand(5, 16, 16, 6, generator=generator)
+    settings: dict[str, Any] = {
+        "alpha": 0.25,
+        "score_region": "foreground",
+        "pooling": "peak",
+        "top_slices": 2,
+    }
+    writer = ScanWriter(tmp_path, None, "ab", settings, "none")
+    result = ScanResult("a", calibration=Calibration(slice_threshold=0.55))
+    writer._fill_slices(result, MetaTensor(image), pred)
+    assert result.slices[0].score is None
+    for z, one in enumerate(result.slices[1:], start=1):
+        inside = image[0, ..., z] > 0
+        anomaly, epistemic, aleatoric, reconstruction = (pred[n, ..., z] for n in (1, 2, 3, 4))
+        error = (image[0, ..., z] - reconstruction)[inside].square().mean()
+        expected = 0.25 * error + 0.75 * peak(anomaly[None, None], inside[None, None])[0]
+        assert one.score == pytest.approx(float(expected))
+        assert one.level == pytest.approx((z - 1) / 4)
+        assert one.epistemic_mean == pytest.approx(float(epistemic[inside].mean()))
+        assert one.aleatoric_mean == pytest.approx(float(aleatoric[inside].mean()))
+        assert one.abnormal is (one.score > 0.55)
+    highest = sorted(one.score for one in result.slices[1:])[-2:]
+    assert result.scan_score == pytest.approx(sum(highest) / 2)

@@ -11,7 +11,14 @@ from small_networks import small_lesion_mapper
 from torch.utils.data import Dataset
 
 from scripts.engines.evaluating import model_scores, pixel_figures
-from scripts.engines.scoring import MEASURES, ScoredSlices, foreground_values, score_slices
+from scripts.engines.scoring import (
+    MEASURES,
+    ScoredSlices,
+    _check_finite,
+    foreground_values,
+    known_pixels,
+    score_slices,
+)
 from scripts.errors import ModelError
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
 from scripts.uncertainty.scores import (
@@ -20,10 +27,12 @@ from scripts.uncertainty.scores import (
     Score,
     masked_mean,
     peak,
+    pool,
     score_name,
     slice_score,
 )
 from scripts.uncertainty.slice_smoothing import smooth_over_slices
+from tests.engines.test_run_tables import make_slices
 from tests.engines.toys import toy_images, toy_network
 
 
@@ -122,6 +131,8 @@ def test_evaluation_reports_every_score_at_every_alpha_once(
         "epistemic",
         "aleatoric",
     ]
+    for kind in ("epistemic", "aleatoric"):
+        np.testing.assert_array_equal(scores[kind], scored.table[kind])
     for score in RECONSTRUCTION_SCORES:
         if score is not Score.SQUARED_ERROR:
             np.testing.assert_allclose(
@@ -194,3 +205,28 @@ def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: 
     assert set(scores) - set(model_scores(alone, [0.0], small_lesion_mapper(), 0.0)) == {"lesion, peak, 6 mm"}
     np.testing.assert_allclose(scores["lesion, peak, 6 mm"], peak(expected, inside), rtol=1e-4)
     np.testing.assert_array_equal(scores["lesion, peak"], alone.scores("lesion", 0.0, "peak"))
+
+
+def test_one_broken_measure_is_enough_to_refuse_a_slice() -> None:
+    facts = pd.DataFrame({"case": ["a", "b"], "slice": [1, 2]})
+    with pytest.raises(ModelError, match="b, slice 2"):
+        _check_finite(facts, {"elbo": np.zeros(2), "mean_product": np.array([0.0, np.inf])})
+
+
+def test_normal_scans_without_a_mask_count_in_pixel_figures() -> None:
+    test = make_slices()
+    test.facts = test.facts.assign(
+        lesion_mm2=np.where(test.facts["label"] == 0, np.nan, test.facts["lesion_mm2"])
+    )
+    assert len(known_pixels(np.zeros((48, 32, 32)), test)[0]) == 48
+
+
+def test_smoothed_scores_of_each_pooling_are_over_the_head() -> None:
+    test = make_slices()
+    test.facts = test.facts.assign(spacing_mm=5.0)
+    found = score_slices(small_lesion_mapper(slice_smoothing=6.0), test, all_maps=True)
+    anomaly, inside = torch.from_numpy(found.anomaly)[:, None], (test.images > 0).any(dim=1, keepdim=True)
+    for pooling in ("mean", "peak"):
+        np.testing.assert_allclose(
+            found.scores("lesion", 0.0, pooling, 6.0), pool(anomaly, inside, pooling), rtol=1e-4
+        )

@@ -11,7 +11,7 @@ from monai.engines.utils import IterationEvents
 
 from scripts.engines.trainer import DrawTrainer
 from scripts.errors import ModelError
-from tests.engines.toys import ToyRun, toy_network, toy_run
+from tests.engines.toys import ToyRun, toy_images, toy_network, toy_run
 
 
 def losses_of(run: ToyRun) -> list[float]:
@@ -44,6 +44,8 @@ def test_a_step_is_the_gradient_of_the_loss_at_the_given_beta() -> None:
     expected = run.loss(run.network(image, noise), {"image": image})
     gradients = torch.autograd.grad(expected, list(run.network.parameters()))
     expected = expected.detach()
+    for value in run.network.parameters():
+        value.grad = torch.ones_like(value)  # of the step before
     norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients]))
     scale = min(1.0, DrawTrainer.gradient_clip / float(norm))
     wanted = [
@@ -124,3 +126,14 @@ def test_training_draws_noise_and_dropout_and_validation_does_not() -> None:
         losses_of(toy_run(epochs=2, learning_rate=0.0))[:2]
         != losses_of(toy_run(epochs=2, learning_rate=0.0))[2:]
     )
+
+
+def test_the_network_sees_the_corrupted_slice_and_the_loss_the_clean_one() -> None:
+    run = toy_run()
+    image, corrupted = toy_images(2), toy_images(2, seed=5)
+    seen: list[torch.Tensor] = []
+    run.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    torch.manual_seed(0)
+    output = run.trainer._iteration(run.trainer, {"image": image, "corrupted": corrupted})
+    assert torch.equal(seen[0], corrupted)
+    assert torch.equal(output["image"], image)

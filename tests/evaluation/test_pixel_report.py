@@ -181,3 +181,9 @@ def test_wrong_input_is_refused_with_its_reason():
         count_pixels(ones, ones, 0 * ones)
     with pytest.raises(InputError, match="finite map values"):
         count_overlap(np.nan * ones, ones, ones, ["a", "b"], 0.5)
+
+
+def test_a_region_at_the_border_counts_as_one_of_what_is_left_of_it() -> None:
+    mask, foreground = np.ones((1, 2, 4)), np.ones((1, 2, 4))
+    foreground[:, 0] = 0
+    assert count_pixels(mask, mask, foreground).regions.sum() == pytest.approx(1)

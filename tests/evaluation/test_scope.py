@@ -109,3 +109,20 @@ def test_a_profile_without_a_feature_is_refused() -> None:
     statistics = fitted()
     with pytest.raises(InputError, match="features \\['core'\\]"):
         statistics.judge({"rim": 1.0}, statistics.latent_mean)
+
+
+def test_scans_count_alike_however_many_slices_they_have() -> None:
+    generator = np.random.default_rng(0)
+    latents = [generator.normal(n, 1, (2 + n, 3)) for n in range(12)]
+    profiles = [{"rim": float(one)} for one in generator.normal(size=12)]
+    statistics = fit_scope(profiles, latents, weights_sha256="ab", source="made up")
+    assert statistics.latent_mean == pytest.approx(np.mean([one.mean(axis=0) for one in latents], axis=0))
+
+
+def test_a_feature_far_below_is_named_too() -> None:
+    generator = np.random.default_rng(0)
+    profiles = [{"rim": a, "core": b} for a, b in generator.normal(1, 0.1, (20, 2))]
+    latents = list(generator.normal(size=(20, 6, 8)).astype(np.float32))
+    statistics = fit_scope(profiles, latents, weights_sha256="ab", source="made up")
+    verdict = statistics.judge({"rim": -5.0, "core": 1.2}, latents[0].mean(axis=0), shown=1)
+    assert verdict.furthest[0]["name"] == "rim"

@@ -9,6 +9,7 @@ import pytest
 from scripts.errors import InputError
 from scripts.evaluation.detection import auroc, average_precision
 from scripts.evaluation.matched import matched_auroc
+from scripts.evaluation.sensitivity import false_alarm_rate
 from scripts.evaluation.slice_report import evaluate_slices
 
 
@@ -137,3 +138,24 @@ def test_the_seed_decides_the_interval():
 def test_wrong_input_is_refused_with_its_reason(facts, scores, message):
     with pytest.raises(InputError, match=message):
         evaluate_slices(facts, scores)
+
+
+def test_whole_scans_are_resampled_by_patient_and_traces_make_no_scan_normal() -> None:
+    facts = pd.DataFrame(
+        {
+            "case": np.repeat([f"c{n}" for n in range(9)], 3),
+            "patient": np.repeat(["p0", "p0", "p1", "p1", "p2", "p2", "p3", "p3", "p3"], 3),
+            "level": np.tile([0.0, 0.5, 1.0], 9),
+            "label": [0, 0, 0, 0, 1, 0] * 4 + [0, -1, 0],
+        }
+    )
+    scores = np.random.default_rng(0).normal(size=27)
+    scores[-3:] = 9.0  # the scan with a trace of a lesion: neither normal nor abnormal
+    (row,) = evaluate_slices(facts, {"any": scores}, bootstrap_samples=20, top_slices=1)
+    known = facts["label"] != -1
+    labels = np.array([0, 1] * 4)
+    highest = scores[:24].reshape(8, 3).max(axis=1)
+    assert row["ap_patient"] == pytest.approx(average_precision(highest, labels))
+    assert row["false_alarm_rate"] == false_alarm_rate(scores[known], facts["label"][known])
+    assert row["patients_test"] == 4
+    assert row["auroc_patient_low"] is None  # eight scans, but of four patients

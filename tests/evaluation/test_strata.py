@@ -73,3 +73,10 @@ def test_wrong_input_is_refused():
         measure(COHORT, edges=[300, 50])
     with pytest.raises(InputError, match="1 areas"):
         measure(COHORT._replace(areas=np.ones(1)))
+
+
+def test_a_lesion_at_the_edge_is_in_the_stratum_above_it() -> None:
+    rows = lesion_strata(
+        [1, 2, 3, 0], [1, 1, 1, 0], [0.5] * 4, [50, 300, 900, 0], list("abcd"), 0.5, bootstrap_samples=5
+    )
+    assert [row["slices_abnormal"] for row in rows] == [1, 1, 1, 0]

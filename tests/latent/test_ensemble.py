@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import functools
 
 import numpy as np
@@ -7,8 +9,9 @@ import torch
 from scripts.errors import InputError, ModelError
 from scripts.latent.ensemble import Ensemble, load_ensemble, member_path
 from scripts.latent.member import describe_training, load_member
-from scripts.latent.scores import Average, LatentScore, Merge
+from scripts.latent.scores import Average, LatentScore, Merge, anomaly_scores, class_log_confidences
 from scripts.networks.clvae import CLVAE, shuffled_order
+from scripts.objectives.class_conditional import kl_to_unit_normal
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
 LABELS = np.arange(60) % 3
@@ -89,3 +92,24 @@ def test_a_member_of_another_format_is_refused(tmp_path):
     torch.save({**stored, "format": 99}, path)
     with pytest.raises(ModelError, match="expected format 1, found 99"):
         load_member(path)
+
+
+def test_evidence_is_that_of_the_network_on_images_from_0_to_1() -> None:
+    one, image = member(0), torch.from_numpy(IMAGES).float() / 255
+    with torch.no_grad():
+        mean, log_variance = one.network.encode(image)
+        error = (torch.sigmoid(one.network.decode(mean)) - image).square().flatten(1).mean(dim=1)
+        kl = kl_to_unit_normal(mean[:, None], log_variance[:, None], one.network.centres)
+    found = one.evidence(IMAGES)
+    np.testing.assert_allclose(found.reconstruction_errors, error, rtol=1e-4)
+    np.testing.assert_allclose(found.prior_divergences, kl, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(one.validation.reconstruction_errors, error[:20], rtol=1e-4)
+
+
+def test_each_member_is_standardised_by_its_own_validation() -> None:
+    ensemble = Ensemble([member(0), member(1)])
+    evidence = ensemble.evidence(IMAGES)
+    expected = anomaly_scores(evidence, "combined", [member(0).validation, member(1).validation])
+    np.testing.assert_allclose(ensemble.score(evidence, "combined"), expected)
+    found = ensemble.confidences(evidence, "arithmetic")
+    np.testing.assert_allclose(found, np.exp(class_log_confidences(evidence, "arithmetic")))

@@ -1,8 +1,11 @@
+from __future__ import annotations
+
 import pytest
 import torch
 from monai.networks.blocks import Convolution
 from small_networks import SMALL, small_images, small_vae
 
+from scripts.errors import InputError
 from scripts.networks.attention import SpatialAttention
 from scripts.networks.bayesian_vae import BayesianVAE
 
@@ -175,7 +178,7 @@ def test_gradients_flow_to_every_parameter():
 
 
 def test_image_size_that_does_not_halve_is_refused():
-    with pytest.raises(ValueError, match="multiple of 8, got 36"):
+    with pytest.raises(InputError, match="multiple of 8, got 36"):
         small_vae(image_size=36)
 
 
@@ -216,3 +219,8 @@ def test_weights_are_loaded_whole_even_if_asked_for_what_fits(change):
         state["extra"] = torch.zeros(1)
     with pytest.raises(RuntimeError, match="Missing key|Unexpected key"):
         network.load_state_dict(state, strict=False)
+
+
+def test_a_vae_is_described_by_its_latent_mean() -> None:
+    network = small_vae()
+    assert torch.equal(network.describe(small_images()), network.encode(small_images())[0])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from small_networks import small_images, small_lesion_unet
 
+from scripts.errors import InputError
 from scripts.networks.lesion_unet import LesionUNet
 
 
@@ -88,5 +90,24 @@ def test_weights_of_other_heads_are_refused() -> None:
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(InputError, match=reason):
         small_lesion_unet(**arguments)
+
+
+def test_the_encoder_sees_the_slice_beside_itself_left_for_right() -> None:
+    network, image = small_lesion_unet(), small_images(1)
+    seen: list[torch.Tensor] = []
+    network.down[0].register_forward_hook(lambda _, given, __: seen.append(F.pixel_shuffle(given[0], 2)))
+    network.encode(image)
+    assert torch.equal(seen[0], torch.cat((image, image.flip(2)), dim=1))
+
+
+def test_opposite_draws_differ_and_log_variances_are_clamped() -> None:
+    network, images = small_lesion_unet(), small_images(2)
+    noise = torch.ones(2, network.latent_size)
+    one, other = network(images, noise), network(images, -noise)
+    assert not torch.equal(one[2], other[2])
+    with torch.no_grad():
+        network.heads.bias[8:12] = 1e4
+    assert (network(images, noise)[1] == 20).all()
+    torch.testing.assert_close(network.describe(images), network.encode(images)[-1].mean(dim=(2, 3)))

@@ -1,12 +1,23 @@
 """What servers show of a prediction: one map, on the scan's own grid, or a mask of it."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from scripts.errors import InputError, ModelError
-from scripts.uncertainty.maps import MASK, RESULT_DTYPE, MapName, MaskMapd, SelectMapd, first_choice
+from scripts.uncertainty.maps import (
+    MASK,
+    RESULT_DTYPE,
+    MapName,
+    MaskMapd,
+    SelectMapd,
+    first_choice,
+    map_in_units,
+    quantity_of,
+)
 
 FLOAT_MAPS = [name for name in MapName if name is not MapName.RECONSTRUCTION]
 
@@ -85,3 +96,19 @@ def test_mask_needs_a_threshold(threshold):
 def test_first_choice():
     assert first_choice(["mask", "anomaly"]) == "mask"
     assert first_choice("anomaly") == "anomaly"
+
+
+def test_intensities_of_a_reconstruction_are_those_of_the_first_modality() -> None:
+    meta = {"intensity_range": [(10.0, 30.0), (0.0, 1.0)], "background": [4.0, 0.0]}
+    image = MetaTensor(torch.full((2, 4, 4, 2), 0.5), meta=meta)
+    image[:, 0, 0] = 0
+    found = map_in_units(MapName.RECONSTRUCTION, image, torch.ones(6, 4, 4, 2))
+    assert (found[0, 1:] == 30).all()
+    assert (found[0, 0, 0] == 4).all()
+
+
+@pytest.mark.parametrize("name", MapName)
+def test_a_map_is_labelled_with_its_own_name(name: MapName) -> None:
+    assert quantity_of(name, "lesion").label == name.value.upper().replace(
+        "TOTAL_UNCERTAINTY", "TOTAL_VARIANCE"
+    )
