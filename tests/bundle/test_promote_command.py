@@ -58,7 +58,7 @@ def test_a_promotion_that_fails_leaves_everything_as_it_was(
 ) -> None:
     models, options = promoted
     before = {path.name: file_sha256(path) for path in models.iterdir()}
-    failed = commands.run(*options, "--replace=true", "--pixel_quantile=99")
+    failed = commands.run(*options, "--replace=true", "--run#0#calibration#pixel_quantile=99")
     assert failed.code == 2
     assert "strictly between 0 and 1, got 99" in failed.error
     assert {path.name: file_sha256(path) for path in models.iterdir()} == before

@@ -13,6 +13,7 @@ from scripts.engines import nested_runs
 from scripts.engines.ablation import Ablation
 from scripts.engines.ablation_runner import UnitRunner
 from scripts.errors import InputError, find_bundle_error
+from scripts.evaluation import intervals
 from scripts.evaluation.detection import auroc
 
 CHOSEN = ["no_attention", "pooling_mean"]
@@ -31,6 +32,7 @@ def run_ablation(start_training):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nested_runs, "_has_mlflow", False)
+        patch.setattr(intervals, "FEWEST_PATIENTS", 3)  # four of the tiny cohort have a tumour
         yield run
 
 
@@ -145,8 +147,8 @@ def test_a_unit_that_fails_is_reported_and_the_others_go_on(tmp_path, run_ablati
         run_ablation(tmp_path, seeds=[0], only=only, **broken)
     message = str(find_bundle_error(error.value))
     assert message.startswith("2 of 4 units failed, the others are finished.")
-    assert "samples_1-0: ValueError: Expected at least 1 draw, got 0" in message
-    assert "no_attention-0: ValueError: Expected channels divisible by heads, got 8 and 3" in message
+    assert "samples_1-0: Expected at least 1 draw, got 0" in message
+    assert "no_attention-0: Expected channels divisible by heads, got 8 and 3" in message
     assert {row["variant"] for row in rows_of(tmp_path)} == {"full", "pooling_mean"}
     assert len(rows_of(tmp_path, "ablation_differences.csv")) == 2
 

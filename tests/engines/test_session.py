@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from scripts.engines import session
@@ -62,7 +63,7 @@ def test_errors_become_sentences() -> None:
 
 def test_run_without_a_name_is_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """What viewers of MONAI Label send."""
-    workflow = SimpleNamespace(run_id="", parser={})
+    workflow = SimpleNamespace(run_id="", parser=ConfigParser({}))
     monkeypatch.setattr(session, "running_workflow", lambda: workflow)
     monkeypatch.setattr(session, "read_overrides", lambda *_: None)
     session.start([])
