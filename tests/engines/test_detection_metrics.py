@@ -15,8 +15,13 @@ import torch.distributed as dist
 from ignite.engine import Engine
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from scripts.engines.detection_metrics import PixelAveragePrecision, SliceFalseAlarmRate, SliceMatchedAUROC
-from scripts.engines.pixel_metrics import PixelDice, PixelOracleDice, PixelRegionOverlap
+from scripts.engines.detection_metrics import SliceFalseAlarmRate, SliceMatchedAUROC
+from scripts.engines.pixel_metrics import (
+    PixelAveragePrecision,
+    PixelDice,
+    PixelOracleDice,
+    PixelRegionOverlap,
+)
 from scripts.engines.scan_metrics import FalseAlarmsPerScan, ScanAUROC, ScanAveragePrecision
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.overlap import count_overlap

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from scripts.baselines.pca import PrincipalComponents
-from scripts.engines.learned_baselines import component_rows, encoder_features, feature_scores
+from scripts.engines.learned_baselines import component_row, encoder_features, feature_scores
 from scripts.evaluation.detection import auroc
 from scripts.uncertainty.unet_mapper import UNetMapper
 from tests.engines.test_run_tables import make_slices
@@ -36,7 +36,7 @@ def test_scores_have_one_number_a_slice_and_names_for_the_tables() -> None:
 
 def test_components_are_measured_slice_by_slice_and_pixel_by_pixel() -> None:
     test, training = make_slices(), make_slices()
-    (row,) = component_rows(test, training, bootstrap_samples=20)
+    row = component_row(test, training, bootstrap_samples=20)
     baseline = PrincipalComponents()
     baseline.fit(training.images.numpy(), training.facts)
     known, inside = (test.facts["label"] != -1).to_numpy(), (test.images[:, 0] > 0).numpy()

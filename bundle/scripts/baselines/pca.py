@@ -47,9 +47,14 @@ class PrincipalComponents:
     def score(self, images: Images, facts: pd.DataFrame) -> Scores:
         """Return (N,) errors of the slices (N, C, X, Y), normalised intensity^2."""
         check_slices(images, facts)
-        inside = (images > 0).any(axis=1)
-        error = np.where(inside, self.maps(images), 0).astype(np.float64)
-        return error.sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+        return head_means(self.maps(images), images)
+
+
+def head_means(maps: NDArray[np.float32], images: Images) -> Scores:
+    """Return the mean (N,) of maps (N, X, Y) over the head of slices (N, C, X, Y)."""
+    inside = (images > 0).any(axis=1)
+    values = np.where(inside, maps, 0).astype(np.float64)
+    return values.sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
 
 
 def _flat(images: Images) -> NDArray[np.float32]:

@@ -8,12 +8,9 @@ from typing import Any
 
 import torch
 from monai.handlers.ignite_metric import IgniteMetricHandler
-from monai.utils import CommonKeys
 
 from scripts.data.slices import SliceLabel
-from scripts.engines.metrics import AllSlices, SliceMetric, detection, score_and_label
-from scripts.engines.pixel_metrics import lesions_known
-from scripts.evaluation.detection import average_precision
+from scripts.engines.metrics import AllSlices, SliceMetric, score_and_label
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.sensitivity import false_alarm_rate
 from scripts.uncertainty.scores import Pooling
@@ -47,21 +44,6 @@ class SliceFalseAlarmRate(SliceMetric):
         super().__init__(false_alarm_rate, score, alpha, pooling)
 
 
-class PixelAveragePrecision(IgniteMetricHandler):
-    """Average precision of the anomaly map over all foreground pixels; NaN without a lesion pixel.
-
-    The batches have to hold the ``mask`` of each slice; slices of unknown label without a lesion in it are
-    left out. Keeps 8 bytes a foreground pixel.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            metric_fn=AllSlices(detection(average_precision)),
-            output_transform=_foreground_pixels,
-            save_details=False,
-        )
-
-
 def _with_level(score: str, alpha: float, pooling: str) -> Callable[[dict[str, Any]], Pair]:
     """Return an output transform to scores (B,) and, side by side, labels and levels (B, 2)."""
     transform = score_and_label(score, alpha, pooling)
@@ -80,10 +62,3 @@ def _matched(scores: torch.Tensor, labels_and_levels: torch.Tensor) -> float:
         return math.nan
     value = matched_auroc(scores[known].numpy(), labels[known].numpy(), levels[known].numpy())
     return math.nan if value is None else value
-
-
-def _foreground_pixels(output: dict[str, Any]) -> Pair:
-    inside, mask = (output[CommonKeys.IMAGE] > 0).any(dim=1), output["mask"][:, 0]
-    unknown = ~lesions_known(output)[:, None, None]
-    labels = (mask > 0).long().masked_fill(unknown, SliceLabel.UNKNOWN).to(inside.device)
-    return output[CommonKeys.PRED][:, 1][inside].float(), labels[inside]

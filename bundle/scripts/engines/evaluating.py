@@ -13,7 +13,7 @@ import torch
 
 from scripts.baselines.trivial import trivial_scores
 from scripts.data.slices import SliceDataset
-from scripts.engines.learned_baselines import PCA, component_rows, feature_scores
+from scripts.engines.learned_baselines import PCA, component_row, feature_scores
 from scripts.engines.scoring import ScoredSlices, known_pixels, score_slices
 from scripts.evaluation.intervals import merge_rows
 from scripts.evaluation.pixel_report import rank_pixels
@@ -64,11 +64,11 @@ def evaluate(
     of_map = _map_scores(mapper, [*alphas, alpha])
     rows = [merge_rows(row, pixels) if row["score"] in of_map else row for row in rows]
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
-    components = component_rows(test, training, bootstrap_samples)
+    components = component_row(test, training, bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
     rows = [{**row, **shared, **training_history(provenance["run_dir"])} for row in rows]
     rows += [{**row, **shared, "configuration": TRIVIAL, "seed": None} for row in trivial]
-    rows += [{**row, **shared, "configuration": PCA, "seed": None} for row in components]
+    rows.append({**components, **shared, "configuration": PCA, "seed": None})
     _write(Path(folder), scored, rows)
     plot_detection(
         test.facts,

@@ -8,7 +8,7 @@ import torch
 
 from scripts.baselines.baseline import Images, Scores
 from scripts.baselines.features import FeatureBaseline, Features, Mahalanobis, NearestNormal
-from scripts.baselines.pca import PrincipalComponents
+from scripts.baselines.pca import PrincipalComponents, head_means
 from scripts.data.slices import SliceDataset
 from scripts.engines.scoring import known_pixels
 from scripts.evaluation.intervals import merge_rows
@@ -25,16 +25,14 @@ FEATURES: dict[str, type[FeatureBaseline]] = {
 }
 
 
-def component_rows(
-    test: SliceDataset, training: SliceDataset, bootstrap_samples: int
-) -> list[dict[str, Any]]:
+def component_row(test: SliceDataset, training: SliceDataset, bootstrap_samples: int) -> dict[str, Any]:
     """Return slice and pixel figures of reconstruction from principal components of the training slices."""
     baseline, images = PrincipalComponents(), test.images.numpy()
     baseline.fit(training.images.numpy(), training.facts)
-    scores = {PCA: baseline.score(images, test.facts)}
-    (row,) = evaluate_slices(test.facts, scores, bootstrap_samples)
-    pixels = rank_pixels(*known_pixels(baseline.maps(images), test), bootstrap_samples=bootstrap_samples)
-    return [merge_rows(row, pixels)]
+    maps = baseline.maps(images)
+    (row,) = evaluate_slices(test.facts, {PCA: head_means(maps, images)}, bootstrap_samples)
+    pixels = rank_pixels(*known_pixels(maps, test), bootstrap_samples=bootstrap_samples)
+    return merge_rows(row, pixels)
 
 
 def feature_scores(

@@ -16,7 +16,7 @@ from scripts.data.slices import SliceDataset
 from scripts.engines.attention_section import attention_section
 from scripts.engines.detection_section import NO_MODEL, NO_NETWORK, detection_section
 from scripts.engines.evaluating import model_scores
-from scripts.engines.learned_baselines import PCA, component_rows, feature_scores
+from scripts.engines.learned_baselines import PCA, component_row, feature_scores
 from scripts.engines.run_sections import run_sections
 from scripts.engines.run_tables import Measured, ReportSettings, Rows
 from scripts.engines.scoring import score_slices
@@ -92,10 +92,10 @@ def _baseline_rows(test: SliceDataset, training: SliceDataset, settings: ReportS
     """Return the rows of what needs no network: trivial baselines, and principal components."""
     trivial = trivial_scores(test.images.numpy(), test.facts, training.images.numpy(), training.facts)
     rows = evaluate_slices(test.facts, trivial, settings.bootstrap_samples)
-    components = component_rows(test, training, settings.bootstrap_samples)
+    components = component_row(test, training, settings.bootstrap_samples)
     return [
         *({"run": NO_MODEL, "configuration": TRIVIAL, **row} for row in rows),
-        *({"run": NO_NETWORK, "configuration": PCA, **row} for row in components),
+        {"run": NO_NETWORK, "configuration": PCA, **components},
     ]
 
 
