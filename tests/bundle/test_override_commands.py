@@ -31,7 +31,7 @@ def test_misspelt_key_ends_in_one_sentence_and_exit_code_2(tmp_path: Path) -> No
     [
         ("--train#dataloader#batchsize 4", "did you mean --train#dataloader#batch_size?"),
         ("--network_def#drop_ratee 0.1", "did you mean --network_def#drop_rate?"),
-        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 320."),
+        ("--epochs many", "Expected a whole number for --epochs, got 'many'; the config has 200."),
         ("--score entropy", "Expected a score out of uncertainty_weighted, squared_error"),
     ],
 )

@@ -294,11 +294,15 @@ def test_draws_have_the_distributions_that_the_ranges_say() -> None:
     low, high = ranges.contrast
     assert np.median(np.abs(shifts)) == pytest.approx(low + (high - low) / 4, abs=0.02)  # squared: small ones
     head = head_depth(np.ones((64, 64), bool))
-    shapes = [draw_shape(head, ranges.radius, random) for _ in range(300)]
+    shapes = [draw_shape(head, ranges.radius, (4.0, 12.0), random) for _ in range(300)]
     assert np.median([one.radius for one in shapes]) == pytest.approx(
         np.sqrt(np.prod(ranges.radius)), rel=0.2
     )
-    assert min(head[tuple(one.centre)] for one in shapes) > 4
+    depths = [head[tuple(one.centre)] for one in shapes]
+    assert min(depths) > 4
+    assert min(draw_shape(head, (9.0, 9.0), (20.0, 20.0), random).centre.min() for _ in range(50)) >= 16
+    shallow = head_depth(np.ones((16, 16), bool))
+    assert shallow[tuple(draw_shape(shallow, (9.0, 9.0), (20.0, 20.0), random).centre)] > 4
 
 
 def test_the_number_of_lesions_reaches_both_ends_and_patches_come_from_the_whole_bank() -> None:
@@ -336,8 +340,8 @@ def test_changed_tissue_is_the_mix_that_its_look_says() -> None:
 
 def test_borders_are_rough(monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_depth(np.ones((64, 64), bool))
-    rough = draw_shape(head, (10.0, 10.0), np.random.RandomState(0))
+    rough = draw_shape(head, (10.0, 10.0), (4.0, 4.0), np.random.RandomState(0))
     monkeypatch.setattr(lesion_shapes, "ROUGHNESS", {5: 0.0, 12: 0.0})
-    smooth = draw_shape(head, (10.0, 10.0), np.random.RandomState(0))
+    smooth = draw_shape(head, (10.0, 10.0), (4.0, 4.0), np.random.RandomState(0))
     ratio = np.log((1.001 - rough.depth / 10) / (1.001 - smooth.depth / 10))
     assert 0.08 < ratio.std() < 0.3

@@ -32,6 +32,7 @@ class LesionRanges:
     Attributes:
         count: lesions in a slice that gets any, both ends included.
         radius: mean radius, pixels, log-uniform.
+        margin: least distance of the centre from the head's surface, pixels; above 9 it lies in the brain.
         contrast: shift in parts of the channel's mean foreground, small ones more often.
         softness: half the width of the border, pixels.
         strength: opacity.
@@ -45,6 +46,7 @@ class LesionRanges:
 
     count: tuple[int, int] = (1, 3)
     radius: Range = (1.5, 23.0)
+    margin: Range = (2.0, 10.0)
     contrast: Range = (0.08, 0.68)
     softness: Range = (0.5, 3.0)
     strength: Range = (0.35, 1.0)
@@ -56,7 +58,13 @@ class LesionRanges:
     mass_effect_share: float = 0.5
 
     def __post_init__(self) -> None:
-        limits = {"count": (1, 100), "radius": (1, 1000), "softness": (0.1, 100), "mass_effect": (0, 0.9)}
+        limits = {
+            "count": (1, 100),
+            "radius": (1, 1000),
+            "margin": (0, 1000),
+            "softness": (0.1, 100),
+            "mass_effect": (0, 0.9),
+        }
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             lower, upper = limits.get(name, (0, 1))

@@ -17,8 +17,6 @@ ELONGATION = 0.6
 """Largest logarithm of the ratio of the axes."""
 ROUGHNESS = {5: 0.15, 12: 0.08}
 """Cells across the field of view of each smooth noise, and its weight in the logarithm of the radius."""
-MARGIN = 4.0
-"""Least distance of a centre from the head's surface, pixels."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,17 @@ def offsets_from(centre: NDArray[np.int64], shape: tuple[int, ...]) -> FloatArra
     return np.indices(shape, np.float32) - centre.reshape(2, 1, 1).astype(np.float32)
 
 
-def draw_shape(head: FloatArray, radius: Range, random: np.random.RandomState) -> LesionShape:
+def draw_shape(head: FloatArray, radius: Range, margin: Range, random: np.random.RandomState) -> LesionShape:
     """Draw a lesion anywhere in a head.
 
     Args:
         head: (X, Y) of :func:`head_depth`, positive somewhere.
         radius: smallest and largest mean radius, pixels.
+        margin: smallest and largest value of the least distance of the centre from the surface of the head,
+            pixels; in a head that is less than twice as deep, half its depth.
         random: source of randomness.
     """
-    places = np.argwhere(head > min(MARGIN, head.max() / 2))
+    places = np.argwhere(head > min(random.uniform(*margin), head.max() / 2))
     centre = places[random.randint(len(places))]
     size = float(np.exp(random.uniform(*np.log(radius))))
     stretch = np.exp(random.uniform(-ELONGATION, ELONGATION) / 2)

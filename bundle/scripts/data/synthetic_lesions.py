@@ -109,7 +109,7 @@ class RandSyntheticLesiond(RandomizableTransform, MapTransform):
             self.lesions = [self._draw(data) for _ in range(self.R.randint(low, high + 1))]
 
     def _draw(self, image: FloatArray) -> Lesion:
-        shape = draw_shape(self.head, self.ranges.radius, self.R)
+        shape = draw_shape(self.head, self.ranges.radius, self.ranges.margin, self.R)
         look = draw_appearance(image.shape, self.ranges, self.R)
         pushes = self.R.uniform() < self.ranges.mass_effect_share
         push = pushes * self.R.uniform(*self.ranges.mass_effect)
