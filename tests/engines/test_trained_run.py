@@ -28,13 +28,22 @@ def make_run(folder: Path, heads: int = 2, resume: bool = True, seen: tuple[str,
     return folder
 
 
-def load(folders, **options):
+@pytest.fixture
+def test_split(tmp_path: Path) -> Path:
+    """Return the split whose test patient, p9, is measured."""
+    (tmp_path / "test").mkdir()
+    write_split(tmp_path / "test", test=("p9",))
+    return tmp_path / "test" / "split.json"
+
+
+@pytest.fixture
+def load(test_split: Path):
     arguments = {"like": small_mapper(samples=3), "alpha": 0.5, "inputs": INPUTS, "test_patients": ["p9"]}
-    arguments["split_sha256"] = "of the test"
-    return load_runs(folders, **arguments | options)
+    arguments["split_file"] = str(test_split)
+    return lambda folders, **options: load_runs(folders, **arguments | options)
 
 
-def test_each_run_has_the_network_its_folder_describes(tmp_path) -> None:
+def test_each_run_has_the_network_its_folder_describes(tmp_path, load) -> None:
     folders = [make_run(tmp_path / "two"), make_run(tmp_path / "four", heads=4)]
     two, four = load([str(folder) for folder in folders])
     assert (two.name, four.name) == ("two", "four")
@@ -47,7 +56,7 @@ def test_each_run_has_the_network_its_folder_describes(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("ablated", [{}, {"use_epistemic": False}, {"use_aleatoric": False}])
-def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path, ablated) -> None:
+def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path, ablated, load) -> None:
     folder = make_run(tmp_path / "run")
     own = small_mapper(samples=2, score="nll", seed=5, **ablated)
     calibration = calibrate(
@@ -82,7 +91,7 @@ def test_a_run_is_measured_as_it_was_calibrated_unless_told_otherwise(tmp_path, 
             load([str(folder)])
 
 
-def test_a_unet_is_told_by_its_settings(tmp_path) -> None:
+def test_a_unet_is_told_by_its_settings(tmp_path, load) -> None:
     folder = make_run(tmp_path / "run")
     network = DenoisingUNet(image_size=32, unet_channels=(8,) * 6)
     torch.save(network.state_dict(), folder / "model.pt")
@@ -92,21 +101,29 @@ def test_a_unet_is_told_by_its_settings(tmp_path) -> None:
     assert run.mapper.arguments == network.arguments
 
 
-def test_weights_alone_take_the_network_of_the_config(tmp_path) -> None:
+def test_weights_alone_take_the_network_of_the_config(tmp_path, load) -> None:
     (run,) = load([str(make_run(tmp_path / "plain", resume=False))])
     assert run.seed is None
     with pytest.raises(ModelError, match="do not fit the network of the config"):
         load([str(make_run(tmp_path / "other", heads=4, resume=False))])
 
 
-def test_test_patients_that_were_seen_in_training_are_refused(tmp_path) -> None:
+def test_test_patients_that_were_seen_in_training_are_refused(tmp_path, load) -> None:
     with pytest.raises(
         InputError, match="no test patient among those .* found 1, p9 first; give .*--split_file"
     ):
         load([str(make_run(tmp_path / "leak", seen=("p1", "p9")))])
 
 
-def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -> None:
+def test_a_test_volume_that_was_seen_under_another_name_is_refused(tmp_path, load, test_split) -> None:
+    folder = make_run(tmp_path / "leak", seen=("alias",))
+    test_split.write_text(test_split.read_text().replace("voxels of p9", "voxels of alias"))
+    with pytest.raises(InputError, match="no test patient among those .* found 1, p9 first"):
+        load([str(folder)])
+    assert load([str(folder)], test_patients=["p8"])[0].patients_known
+
+
+def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path, load, test_split) -> None:
     folder = make_run(tmp_path / "run")
     assert load([str(folder)])[0].patients_known
     (folder / "split.json").unlink()
@@ -114,12 +131,12 @@ def test_it_is_said_whether_a_run_can_be_known_not_to_have_seen_them(tmp_path) -
     write_split(folder, ("p2",))  # drawn later
     assert not load([str(folder)])[0].patients_known
     state = torch.load(folder / "resume.pt", weights_only=True)
-    state["fingerprint"]["split"] = "of the test"  # trained on the very split, kept elsewhere
+    state["fingerprint"]["split"] = file_sha256(test_split)  # trained on the very split, kept elsewhere
     torch.save(state, folder / "resume.pt")
     assert load([str(folder)])[0].patients_known
 
 
-def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path) -> None:
+def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path, load) -> None:
     folder = make_run(tmp_path / "run")
     state = torch.load(folder / "resume.pt", weights_only=True)
     state["fingerprint"]["initial_weights"] = {"sha256": "0", "patients": ["p8", "p9"], "volumes": []}
@@ -132,7 +149,7 @@ def test_patients_behind_the_weights_a_run_started_from_count_as_seen(tmp_path) 
     assert not load([str(folder)])[0].patients_known
 
 
-def test_other_data_settings_and_names_are_refused(tmp_path) -> None:
+def test_other_data_settings_and_names_are_refused(tmp_path, load) -> None:
     folder = str(make_run(tmp_path / "run"))
     with pytest.raises(InputError, match=r"trained with modalities \['flair'\], found one with \['t1ce'\]"):
         load([folder], inputs={"modalities": ["flair"]})

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings
-from scripts.io.split_file import read_split_file
+from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings, tested_again
 from scripts.io.weights import load_weights, weights_sha256
 from scripts.networks.backbone import Backbone
 
@@ -44,7 +43,7 @@ def start_from(network: Backbone, path: str, split_file: str) -> None:
         logger.warning(
             "%s: no split.json of its training beside it; make sure it has not seen a test patient.", path
         )
-    shared = sorted(_tested_again(split_file, seen or SeenScans()))
+    shared = sorted(tested_again(split_file, seen or SeenScans()))
     if shared:
         raise InputError(
             f"{path}: expected weights that have seen no test patient, but {len(shared)} were in their "
@@ -52,18 +51,6 @@ def start_from(network: Backbone, path: str, split_file: str) -> None:
         )
     load_weights(network, path)
     logger.info("Starting from the weights in %s.", path)
-
-
-def _tested_again(split_file: str, seen: SeenScans) -> set[str]:
-    """Return the test patients of a split that were seen, be it under another name."""
-    if not Path(split_file).is_file():
-        return set()
-    rows = read_split_file(split_file)["test"]
-    return {
-        str(row["patient"])
-        for row in rows
-        if str(row["patient"]) in seen.patients or str(row["image_sha256"]) in seen.volumes
-    }
 
 
 def _scans_behind(path: str | Path) -> SeenScans | None:

@@ -13,7 +13,7 @@ from scripts.engines.calibration_file import find_calibration, read_calibration
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
-from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings
+from scripts.io.run_folder import SeenScans, inherited_scans, own_scans, read_settings, tested_again
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.mappers import mapper_class
@@ -54,7 +54,7 @@ def load_runs(
     alpha: float,
     inputs: Mapping[str, Any],
     test_patients: Iterable[str],
-    split_sha256: str,
+    split_file: str,
     as_calibrated: bool = True,
 ) -> list[TrainedRun]:
     """Load trained runs, each with the network it was trained with.
@@ -66,7 +66,7 @@ def load_runs(
         alpha: weight of the squared error in the slice score where a run has no calibration.
         inputs: what the slices are, as it was in the training: ``modalities`` and ``field_of_view``.
         test_patients: patients that no run may have been trained or chosen on.
-        split_sha256: hash of the split file whose test patients these are.
+        split_file: the split whose test patients these are.
         as_calibrated: measure each run with the score, alpha and draws that its thresholds were made for;
             False measures all with those of ``like``, without thresholds where they differ.
 
@@ -87,13 +87,13 @@ def load_runs(
     patients = set(test_patients)
     runs = []
     for name, path in named.items():
-        known = check_run(path, inputs, patients, split_sha256)
+        known = check_run(path, inputs, patients, split_file)
         runs.append(_load_run(name, Path(path), like, alpha, inputs, as_calibrated, known))
     return runs
 
 
 def check_run(
-    folder: str, expected: Mapping[str, Any], test_patients: Iterable[str], split_sha256: str
+    folder: str, expected: Mapping[str, Any], test_patients: Iterable[str], split_file: str
 ) -> bool:
     """Refuse to measure a run on data that are not its own, or on patients that it saw.
 
@@ -101,7 +101,7 @@ def check_run(
         folder: output folder of the training; where it holds weights alone, nothing can be refused.
         expected: settings that the training must have had, by their names in its fingerprint.
         test_patients: patients that the run may not have been trained or chosen on.
-        split_sha256: hash of the split file whose test patients these are.
+        split_file: the split whose test patients these are.
 
     Returns:
         Whether it is sure that it saw none of them; where it is not, a warning says so.
@@ -112,7 +112,7 @@ def check_run(
     path = Path(folder)
     training = read_settings(path)
     _check_settings(path, training, expected)
-    known = _check_patients(path, training, set(test_patients), split_sha256)
+    known = _check_patients(path, training, set(test_patients), split_file)
     if not known:
         logger.warning("%s does not tell whose scans it was trained on: make sure of the test.", path)
     return known
@@ -161,12 +161,13 @@ def _check_settings(folder: Path, settings: Mapping[str, Any], expected: Mapping
 
 
 def _check_patients(
-    folder: Path, training: Mapping[str, Any], test_patients: set[str], split_sha256: str
+    folder: Path, training: Mapping[str, Any], test_patients: set[str], split_file: str
 ) -> bool:
-    """Refuse a run that saw a test patient; return whether it is sure that it saw none."""
-    own = SeenScans() if training.get("split") == split_sha256 else own_scans(folder)
+    """Refuse a run that saw a test patient, by name or by volume; return whether it is sure it saw none."""
+    own = SeenScans() if training.get("split") == file_sha256(split_file) else own_scans(folder)
     inherited = inherited_scans(training)
-    shared = sorted(((own or SeenScans()) | (inherited or SeenScans())).patients & test_patients)
+    seen = (own or SeenScans()) | (inherited or SeenScans())
+    shared = sorted((seen.patients | tested_again(split_file, seen)) & test_patients)
     if shared:
         raise InputError(
             f"{folder}: expected no test patient among those the run was trained or chosen on, found "

@@ -49,6 +49,17 @@ def own_scans(folder: Path) -> SeenScans | None:
     return SeenScans(frozenset(split_patients(split, *SEEN)), frozenset(split_volumes(split, *SEEN)))
 
 
+def tested_again(split_file: str | Path, seen: SeenScans) -> set[str]:
+    """Return the test patients of a split that were seen, be it under another name; none without a file."""
+    if not Path(split_file).is_file():
+        return set()
+    return {
+        str(row["patient"])
+        for row in read_split_file(split_file)["test"]
+        if str(row["patient"]) in seen.patients or str(row["image_sha256"]) in seen.volumes
+    }
+
+
 def inherited_scans(settings: Mapping[str, Any]) -> SeenScans | None:
     """Return the scans behind the weights that a run with these settings started from, None if unknown."""
     initial = settings.get("initial_weights", {"patients": [], "volumes": []})
