@@ -48,7 +48,11 @@ def test_thresholds_of_these_weights_and_settings_are_found(model: Path) -> None
         ({"field_of_view": 300.0}, "field_of_view 240.0 (given 300.0)"),
         ({"samples": 3}, "samples 2 (given 3)"),
         ({"seed": 1}, "seed 0 (given 1)"),
-        ({"noise": "antithetic"}, "noise normal (given antithetic)"),
+        (
+            {"noise": "antithetic"},
+            "noise normal, drop_rate 0.1 (given antithetic, drop_rate 0.1)",
+        ),
+        ({"drop_rate": 0.2}, "noise normal, drop_rate 0.1 (given normal, drop_rate 0.2)"),
         ({"region": "image", "slice_smoothing": 0.0}, "region foreground (given image)"),
         ({"slice_smoothing": 0.0}, "slice_smoothing 6.0 (given 0.0)"),
         ({"score": "nll"}, "score lesion (given nll)"),

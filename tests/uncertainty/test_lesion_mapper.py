@@ -46,6 +46,14 @@ def test_the_two_parts_are_the_variance_of_a_yes_or_no() -> None:
     assert epistemic.max() > 0.1
 
 
+def test_settings_hold_the_strength_of_the_draws_and_make_the_same_mapper_again() -> None:
+    mapper = small_lesion_mapper(noise="sobol", drop_rate=0.25)
+    assert mapper.settings()["noise"] == "sobol, drop_rate 0.25"
+    again = small_lesion_mapper(**mapper.scoring_arguments(mapper.settings()), drop_rate=0.25)
+    assert torch.equal(again.latent_draws, mapper.latent_draws)
+    assert again.settings() == mapper.settings()
+
+
 def test_every_map_says_something_and_the_background_nothing() -> None:
     images = small_images()
     pred = small_lesion_mapper()(images)

@@ -56,7 +56,7 @@ class Calibration:
     seed: int
     """Seed of the latent draws."""
     noise: str
-    """Config value of the kind of latent draws."""
+    """Config value of the kind of draws, and of their strength where the weights do not say it."""
     region: str
     """Config value of the pixels that are scored."""
     pooling: str
@@ -162,7 +162,7 @@ def calibrate(
         alpha: weight of the mixed image-level score.
         samples: number K of latent draws.
         seed: seed of the latent draws.
-        noise: config value of the kind of latent draws.
+        noise: of the draws, as the mapper's settings have it.
         region: config value of the pixels that are scored.
         pooling: config value of how pixel scores become a slice's.
         slice_smoothing: deviation of the mean of the anomaly over neighbouring slices, mm.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from scripts.networks.lesion_unet import LesionBackbone
 from scripts.uncertainty.decomposition import decompose_bernoulli
-from scripts.uncertainty.mapper import AnomalyMapper, Draws
+from scripts.uncertainty.mapper import STRENGTH, AnomalyMapper, Draws
 from scripts.uncertainty.scores import Score
 
 
@@ -19,6 +21,11 @@ class LesionMapper(AnomalyMapper, LesionBackbone):
     """
 
     scores = tuple(Score)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what scores depend on: the strength of the dropout too, which no weight holds."""
+        settings = super().settings()
+        return settings | {"noise": f"{settings['noise']}{STRENGTH}{self.arguments['drop_rate']}"}
 
     def draw(self, image: torch.Tensor) -> Draws:
         """Return the K draws of ``image`` (B, C, H, W), decoded as one batch; no latent, so no KL."""

@@ -24,6 +24,8 @@ from scripts.uncertainty.scores import (
 )
 
 _WITHOUT = ", without "
+STRENGTH = ", drop_rate "
+"""Between the kind of the draws and their strength, of a network whose weights do not say it."""
 
 
 class Draws(NamedTuple):
@@ -123,7 +125,8 @@ class AnomalyMapper(Backbone):
     def scoring_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, beside the network's, of a mapper with these :meth:`settings`."""
         score, *missing = str(settings["score"]).split(_WITHOUT)
-        return {**settings, "score": score, **{f"use_{name}": False for name in missing}}
+        noise = str(settings["noise"]).split(STRENGTH)[0]
+        return {**settings, "score": score, "noise": noise, **{f"use_{name}": False for name in missing}}
 
     @abstractmethod
     def draw(self, image: torch.Tensor) -> Draws:
