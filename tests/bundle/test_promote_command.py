@@ -50,6 +50,7 @@ def test_calibration_and_provenance_belong_to_the_file(promoted: tuple[Path, lis
     assert calibration["weights_sha256"] == provenance["weights_sha256"] == digest
     assert provenance["network"]["widths"] == [8, 16]
     assert provenance["training_slices"] > 0
+    assert 0 < provenance["known_answer"]["anomaly"] < 1
     assert "research" in provenance["terms"]
 
 

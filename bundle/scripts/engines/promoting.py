@@ -16,6 +16,7 @@ from scripts import __version__
 from scripts.data.slices import SliceDataset
 from scripts.engines.calibrating import calibrate_weights
 from scripts.engines.history import best_row
+from scripts.engines.known_answer import known_answer
 from scripts.errors import InputError
 from scripts.evaluation.calibration import Calibration
 from scripts.io.atomic import save_torch, write_json
@@ -78,6 +79,7 @@ def promote(
             "training_slices": len(training),
             "best_epoch": _best_epoch(Path(run_dir) / "history.csv"),
             "split_sha256": file_sha256(split_file),
+            "known_answer": known_answer(mapper),
         }
         write_json(new / "provenance.json", _origin(thresholds) | facts | made_on)
         _replace(target, new)
