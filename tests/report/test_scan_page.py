@@ -119,6 +119,12 @@ def test_units_are_those_of_the_score(tmp_path, scan, page):
     assert "intensity²" not in other.text
 
 
+def test_one_draw_is_said_to_have_no_epistemic_variance(tmp_path, scan, page):
+    assert "0 by definition" not in page.text
+    one = replace(scan.result, settings=scan.result.settings | {"samples": 1})
+    assert "the epistemic variance is 0 by definition" in write(tmp_path, scan._replace(result=one)).text
+
+
 def test_scan_without_a_scored_slice_has_a_page(tmp_path, scan):
     empty = replace(
         scan.result,

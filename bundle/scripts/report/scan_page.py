@@ -19,6 +19,10 @@ from scripts.uncertainty.scores import UNITS, Score, score_name, variance_unit
 
 TEMPLATE = "scan_page.html.j2"
 SCRIPT = "viewer.js"
+ONE_DRAW = (
+    "One draw: the epistemic variance is 0 by definition, not because the model is sure; "
+    "give --samples 2 or more."
+)
 
 
 class ScoredSlice(NamedTuple):
@@ -87,9 +91,10 @@ def scope_verdict(result: ScanResult) -> str:
 
 
 def warnings_of(result: ScanResult) -> list[str]:
-    """Return what the checks warn of."""
+    """Return what the checks warn of, and what a map cannot say with these settings."""
     found = [one for one in result.findings if one["level"] == Level.WARNING]
-    return [f"{one['check']}: {one['finding']}; {one['remedy']}." for one in found]
+    one_draw = [ONE_DRAW] if result.settings.get("samples") == 1 else []
+    return [f"{one['check']}: {one['finding']}; {one['remedy']}." for one in found] + one_draw
 
 
 def describe_origin(calibration: Calibration) -> str:
