@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,9 +20,8 @@ def share_by_tenth(weights: np.ndarray) -> np.ndarray:
 
 
 def sampler_of(evenness: float, **arguments) -> torch.utils.data.Sampler:
-    slices = SimpleNamespace(facts=pd.DataFrame({"level": SLICES}), __len__=lambda: len(SLICES))
     dataset = torch.utils.data.Subset(range(len(SLICES)), range(len(SLICES)))
-    dataset.facts = slices.facts
+    dataset.facts = pd.DataFrame({"level": SLICES})
     generator = torch.Generator().manual_seed(0)
     return make_level_sampler(dataset, evenness, generator, **arguments)
 
