@@ -47,7 +47,7 @@ def offsets_from(centre: NDArray[np.int64], shape: tuple[int, ...]) -> FloatArra
 
 
 def draw_shape(head: FloatArray, radius: Range, margin: Range, random: np.random.RandomState) -> LesionShape:
-    """Draw a lesion anywhere in a head.
+    """Draw a lesion in a head, as near its surface as the margin lets it.
 
     Args:
         head: (X, Y) of :func:`head_depth`, positive somewhere.
