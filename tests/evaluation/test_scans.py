@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scripts.errors import InputError
-from scripts.evaluation.scans import false_alarms_per_scan, scan_table
+from scripts.evaluation.scans import false_alarm_statistic, false_alarms_per_scan, scan_table
 
 FACTS = pd.DataFrame(
     {
@@ -53,8 +53,9 @@ def test_scans_of_a_resample_count_as_often_as_they_are_drawn():
     drawn = [0, 1, 1, 3, 3, 3, 4]
     rows = np.concatenate([np.flatnonzero(cases == case) for case in drawn])
     copies = facts.iloc[rows].assign(case=np.repeat(np.arange(len(drawn)), 4))  # each a scan of its own
-    assert false_alarms_per_scan(facts, scores, rows=rows) == false_alarms_per_scan(copies, scores[rows])
-    assert false_alarms_per_scan(facts, scores, rows=rows[cases[rows] < 3]) is None
+    statistic = false_alarm_statistic(facts, scores)
+    assert statistic(rows) == false_alarms_per_scan(copies, scores[rows])
+    assert statistic(rows[cases[rows] < 3]) is None
 
 
 def test_wrong_input_is_refused_with_its_reason():

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from scripts.errors import InputError
+from scripts.evaluation.bootstrap import Statistic
 from scripts.evaluation.checks import FloatArray, check_finite, check_fraction
 from scripts.evaluation.sensitivity import SENSITIVITY, threshold_at_sensitivity
 
@@ -61,10 +62,7 @@ def _scan_label(labels: np.ndarray) -> int:
 
 
 def false_alarms_per_scan(
-    facts: pd.DataFrame,
-    scores: ArrayLike,
-    sensitivity: float = SENSITIVITY,
-    rows: NDArray[np.intp] | None = None,
+    facts: pd.DataFrame, scores: ArrayLike, sensitivity: float = SENSITIVITY
 ) -> float | None:
     """Return the mean number of alarmed slices on a normal scan, at a slice sensitivity.
 
@@ -74,7 +72,6 @@ def false_alarms_per_scan(
         facts: slice facts with columns case, label.
         scores: (N,) slice scores, one per row of ``facts``.
         sensitivity: share of abnormal slices to find, in (0, 1).
-        rows: of whole scans, repeats allowed, as a bootstrap draws them; None takes all.
 
     Returns:
         Slices per normal scan, or None where no abnormal slice or no normal scan exists.
@@ -82,15 +79,28 @@ def false_alarms_per_scan(
     Raises:
         InputError: ``sensitivity`` out of range, lengths differ, or a score is not finite.
     """
+    return false_alarm_statistic(facts, scores, sensitivity)(np.arange(len(facts)))
+
+
+def false_alarm_statistic(
+    facts: pd.DataFrame, scores: ArrayLike, sensitivity: float = SENSITIVITY
+) -> Statistic:
+    """Return :func:`false_alarms_per_scan` of given rows, for a bootstrap; finds the normal scans once.
+
+    Rows are those of whole scans, repeats allowed: a scan drawn twice counts twice.
+    """
     check_fraction(sensitivity, "sensitivity")
     values = _check_scores(facts, scores)
-    chosen = np.arange(values.size) if rows is None else rows
     labels, cases = facts["label"].to_numpy(), facts["case"].to_numpy()
     of_normal_scan = ~np.isin(cases, cases[labels != 0])
-    is_first = np.isin(np.arange(values.size), np.unique(cases, return_index=True)[1])
-    scans = int((of_normal_scan & is_first)[chosen].sum())  # a scan drawn twice counts twice
-    abnormal = values[chosen][labels[chosen] == 1]
-    if not abnormal.size or not scans:
-        return None
-    alarms = values[chosen] >= threshold_at_sensitivity(abnormal, sensitivity)
-    return float((alarms & of_normal_scan[chosen]).sum() / scans)
+    begins_normal_scan = of_normal_scan & ~facts["case"].duplicated().to_numpy()
+
+    def alarms_per_scan(rows: NDArray[np.intp]) -> float | None:
+        scans = int(begins_normal_scan[rows].sum())
+        abnormal = values[rows][labels[rows] == 1]
+        if not abnormal.size or not scans:
+            return None
+        alarms = values[rows] >= threshold_at_sensitivity(abnormal, sensitivity)
+        return float((alarms & of_normal_scan[rows]).sum() / scans)
+
+    return alarms_per_scan

@@ -16,7 +16,7 @@ from scripts.evaluation.checks import FloatArray, check_finite
 from scripts.evaluation.detection import auroc, average_precision, undefined_reason
 from scripts.evaluation.intervals import Bootstrap, join_reasons, make_bootstrap, with_interval
 from scripts.evaluation.matched import matched_auroc
-from scripts.evaluation.scans import TOP_SLICES, false_alarms_per_scan, scan_table
+from scripts.evaluation.scans import TOP_SLICES, false_alarm_statistic, scan_table
 from scripts.evaluation.sensitivity import false_alarm_rate
 
 FACT_COLUMNS = ("case", "patient", "level", "label")
@@ -135,7 +135,7 @@ def _evaluate_scans(
     in_normal_scan = facts["case"].isin(scans.loc[labels == 0, "case"]).to_numpy()
     return row | with_interval(
         "false_alarms_per_scan",
-        lambda rows: false_alarms_per_scan(facts, values, rows=rows),
+        false_alarm_statistic(facts, values),
         facts["patient"],
         bootstrap,
         reasons,
