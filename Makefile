@@ -6,6 +6,9 @@ LABEL := .venv-label
 LABEL_RUN := $(LABEL)/bin/python
 DEPLOY := .venv-deploy
 DEPLOY_RUN := $(DEPLOY)/bin/python
+# Tests run in two processes, each file in one of them, with one thread each; more of them: make test WORKERS=8.
+WORKERS ?= 2
+TEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile
 EXTRAS := mlflow,onnx,phantom,dicom,dev
 LABEL_EXTRAS := dcmqi einops matplotlib pandas scikit-learn scipy SimpleITK jinja2 joblib
 
@@ -89,10 +92,10 @@ demo: env ## Train, evaluate and map on synthetic scans, from nothing; writes de
 	@echo "  evaluation  $(DEMO)/run/evaluation/metrics.csv, $(DEMO)/run/evaluation/detection.png"
 
 test: env ## Run the default test suite
-	$(RUN) -m pytest
+	$(TEST)
 
 test-all: env ## Run every test, the slow ones too
-	$(RUN) -m pytest -m "slow or not slow"
+	$(TEST) -m "slow or not slow"
 
 lint: env ## Check style and types
 	$(RUN) -m ruff check
