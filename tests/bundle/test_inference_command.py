@@ -189,9 +189,9 @@ def test_other_settings_need_the_word_overwrite(
     scan = scans / "Phantom_001.nii.gz"
     shutil.copytree(finished[0] / "Phantom_001", output / "Phantom_001")
     before = state(output / "Phantom_001")
-    refused = infer(scan, output, "--top_slices", "3")
+    refused = infer(scan, output, "--top_slices", "3", "--synthetic", "true")
     assert refused.code == 2
-    assert "other settings: top_slices" in refused.error
+    assert "other settings: synthetic, top_slices" in refused.error
     assert "--overwrite true" in refused.error
     assert state(output / "Phantom_001") == before
     infer(scan, output, "--top_slices", "3", "--overwrite", "true").check()
