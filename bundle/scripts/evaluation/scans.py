@@ -88,6 +88,7 @@ def false_alarm_statistic(
     """Return :func:`false_alarms_per_scan` of given rows, for a bootstrap; finds the normal scans once.
 
     Rows are those of whole scans, repeats allowed: a scan drawn twice counts twice.
+    Arguments and errors are those of :func:`false_alarms_per_scan`.
     """
     check_fraction(sensitivity, "sensitivity")
     values = _check_scores(facts, scores)
@@ -96,11 +97,11 @@ def false_alarm_statistic(
     begins_normal_scan = of_normal_scan & ~facts["case"].duplicated().to_numpy()
 
     def alarms_per_scan(rows: NDArray[np.intp]) -> float | None:
-        scans = int(begins_normal_scan[rows].sum())
-        abnormal = values[rows][labels[rows] == 1]
+        scans, drawn = int(begins_normal_scan[rows].sum()), values[rows]
+        abnormal = drawn[labels[rows] == 1]
         if not abnormal.size or not scans:
             return None
-        alarms = values[rows] >= threshold_at_sensitivity(abnormal, sensitivity)
+        alarms = drawn >= threshold_at_sensitivity(abnormal, sensitivity)
         return float((alarms & of_normal_scan[rows]).sum() / scans)
 
     return alarms_per_scan
