@@ -163,6 +163,14 @@ def test_the_summary_has_one_score_of_a_model_and_the_best_baselines(tmp_path):
     assert "Machine" not in lines[0]
 
 
+def test_the_summary_shows_a_model_by_the_score_of_its_maps(tmp_path):
+    rows = [make_row(score="uncertainty_weighted, alpha 0.5"), make_row(score="squared_error", ap_pixel=0.02)]
+    append_rows(tmp_path / "rows.csv", rows)
+    assert [line["Score"] for line in read_table(summary_table(read_rows(tmp_path / "rows.csv")))] == [
+        "squared_error"
+    ]
+
+
 def test_reasons_of_empty_figures_stand_below_once(tmp_path):
     reason = "auroc_patient, ap_patient: no normal patient among 9"
     append_rows(tmp_path / "rows.csv", [make_row(seed=seed, undefined=reason) for seed in range(2)])

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from scripts.report.results import TRIVIAL, Row
 from scripts.report.spread import EMPTY, measured, numbers
 
-SUMMARY_SCORES = ("lesion, peak, * mm", "lesion, peak", "uncertainty_weighted, alpha 0.5", "squared_error")
-"""The first of these patterns that a score of a model fits names its score in the summary: lesion, with its
-neighbours or alone, the paper's, the error."""
+SUMMARY_SCORES = ("lesion, peak, * mm", "lesion, peak", "uncertainty_weighted, alpha *", "squared_error")
+"""The first of these patterns that fits a score of the anomaly map, one with pixel figures, names a model's
+score in the summary: lesion, with its neighbours or alone, the paper's, the error."""
 
 SUMMARY_COLUMNS = (
     "Data",
@@ -74,7 +74,9 @@ def _headline(model: Sequence[Row]) -> list[Row]:
     if model[0]["configuration"] == TRIVIAL:
         chosen = {_best(model, scores, metric)[0] for metric in ("auroc_matched", "auroc_balanced")}
     else:
-        chosen = set([score for pattern in SUMMARY_SCORES for score in fnmatch.filter(scores, pattern)][:1])
+        mapped = {row["score"] for row in model if row.get("ap_pixel")} or set(scores)
+        ordered = sorted(mapped, reverse=True)  # the paper's alpha of 0.5 before 0, where both are there
+        chosen = set([score for pattern in SUMMARY_SCORES for score in fnmatch.filter(ordered, pattern)][:1])
     return [row for row in model if row["score"] in chosen]
 
 
