@@ -39,24 +39,6 @@ def test_equals_its_formula(channels: int) -> None:
     assert float(loss(output, batch)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("exponent", [0.5, 1.0])
-def test_pixels_count_by_their_variance_which_gets_no_gradient_from_that(exponent: float) -> None:
-    (mean, log_variance, logits), batch = case()
-    mean.requires_grad_(), log_variance.requires_grad_()
-    loss = LesionLoss(variance_exponent=exponent).terms((mean, log_variance, logits), batch)
-    loss["reconstruction_loss"].backward()
-    inside = batch["image"] > 0
-    with torch.no_grad():
-        variance = log_variance.double().exp()
-        weights = (variance**exponent * inside) / (variance**exponent * inside).sum()
-        error = mean - batch["image"]
-        surprise = -Normal(mean.double(), variance.sqrt()).log_prob(batch["image"].double())
-        expected = (weights * surprise).sum()
-    assert float(loss["reconstruction_loss"]) == pytest.approx(float(expected), rel=1e-5)
-    torch.testing.assert_close(mean.grad, (weights * error / variance).float())
-    torch.testing.assert_close(log_variance.grad, (weights * (1 - error**2 / variance) / 2).float())
-
-
 def test_a_perfect_answer_costs_nothing_but_the_noise() -> None:
     _, batch = case()
     sure = 40.0 * (2.0 * batch["lesion"] - 1)

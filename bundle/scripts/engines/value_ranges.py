@@ -29,7 +29,6 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("weight_decay", "slice_smoothing", "dice_weight", "repulsion"), NOT_NEGATIVE),
     **dict.fromkeys(("reconstruction_weight", "beta_start", "beta_end", "noise_deviation"), NOT_NEGATIVE),
     **dict.fromkeys(("alpha", "level_evenness", "stripped_share", "lesion_share"), SHARE),
-    "variance_exponent": SHARE,
     **dict.fromkeys(("slice_quantile", "pixel_quantile", "scope_level"), INNER_SHARE),
     **dict.fromkeys(("drop_rate", "dropout"), RATE),
 }

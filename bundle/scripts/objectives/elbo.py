@@ -22,7 +22,7 @@ class LikelihoodRegion(Option):
 
 
 def gaussian_log_likelihood(
-    image: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor, weights: torch.Tensor | None = None
+    image: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor, region: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return log N(image; mean, exp(log_variance)) in nats, summed over channels and pixels, (B,).
 
@@ -30,13 +30,13 @@ def gaussian_log_likelihood(
         image: (B, C, H, W).
         mean: (B, C, H, W).
         log_variance: (B, C, H, W).
-        weights: (B, 1 or C, H, W), how much each pixel counts, also as boolean; None counts all once.
+        region: (B, 1, H, W) boolean, pixels that count; None counts all.
     """
     density = -0.5 * (
         (image - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi)
     )
-    if weights is not None:
-        density = density * weights
+    if region is not None:
+        density = density * region
     return density.flatten(1).sum(dim=1)
 
 

@@ -18,23 +18,16 @@ class LesionLoss(TermsLoss):
 
     Cross-entropy + ``dice_weight`` * Dice + ``reconstruction_weight`` * surprise. Dice is that of the whole
     batch, so that slices without a lesion have their say. The surprise is the negative log likelihood of
-    the slice, nats per pixel of the head. Each pixel counts in proportion to its predicted variance to the
-    power of ``variance_exponent``, which has no gradient (Seitzer et al., ICLR 2022). With 0, the plain
-    likelihood, a network calls what is hard to undo uncertain, and leaves it; with 1, the mean is that of
-    least squares.
+    the slice, nats per pixel of the head.
 
     Args:
         dice_weight: weight of the Dice loss.
         reconstruction_weight: weight of the negative log likelihood; 0 trains the lesion head alone.
-        variance_exponent: 0 to 1.
     """
 
-    def __init__(
-        self, dice_weight: float = 0.5, reconstruction_weight: float = 0.1, variance_exponent: float = 0.0
-    ) -> None:
+    def __init__(self, dice_weight: float = 0.5, reconstruction_weight: float = 0.1) -> None:
         super().__init__()
         self.reconstruction_weight = float(reconstruction_weight)
-        self.variance_exponent = float(variance_exponent)
         self.segmentation = DiceCELoss(sigmoid=True, batch=True, lambda_dice=dice_weight, lambda_ce=1.0)
 
     def terms(
@@ -51,11 +44,12 @@ class LesionLoss(TermsLoss):
         """
         mean, log_variance, lesion = (one.float() for one in output)
         image = batch[CommonKeys.IMAGE]
-        weights = foreground(image) * (self.variance_exponent * log_variance.detach()).exp()
-        nll = -gaussian_log_likelihood(image, mean, log_variance, weights).sum()
+        region = foreground(image)
+        values = (region.sum() * image.shape[1]).clamp(min=1)
+        nll = -gaussian_log_likelihood(image, mean, log_variance, region).sum() / values
         return {
             "lesion_loss": self.segmentation(lesion, batch[LESION].float()),
-            "reconstruction_loss": nll / weights.sum().clamp(min=1e-12),
+            "reconstruction_loss": nll,
         }
 
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
