@@ -14,11 +14,8 @@ from scripts.networks.backbone import Backbone
 from scripts.networks.group_norm import GroupNorm
 
 _FORMAT = 1
-_RESIDUAL_FORMAT = 2
 _NORM_GROUPS = 8
 LOG_VARIANCE_RANGE = (-20.0, 20.0)
-RESIDUAL_LOG_VARIANCE_MIN = -8.0
-"""What is copied has no error, and its likelihood no bound: no deviation is below 0.018 of the range."""
 
 
 def make_scale(width: int, out: int) -> nn.Sequential:
@@ -83,7 +80,6 @@ class LesionBackbone(Backbone):
         heads: int = 8,
         drop_rate: float = 0.1,
         mirror: bool = True,
-        residual: bool = False,
     ) -> None:
         arguments = {
             "in_channels": in_channels,
@@ -92,10 +88,8 @@ class LesionBackbone(Backbone):
             "heads": heads,
             "drop_rate": drop_rate,
             "mirror": mirror,
-            "residual": residual,
         }
-        architecture = {"format": _RESIDUAL_FORMAT if residual else _FORMAT, "heads": heads}
-        super().__init__(arguments, sum(widths), architecture)
+        super().__init__(arguments, sum(widths), {"format": _FORMAT, "heads": heads})
         scale = 2 ** len(widths)
         if image_size % scale:
             raise InputError(f"Expected image_size to be a multiple of {scale}, got {image_size}.")
@@ -103,9 +97,6 @@ class LesionBackbone(Backbone):
             raise InputError(f"Expected drop_rate from 0 to below 1, got {drop_rate}.")
         self.noise_deviation = (drop_rate / (1 - drop_rate)) ** 0.5
         self.log_variance_min, self.log_variance_max = LOG_VARIANCE_RANGE
-        self.residual = bool(residual)
-        if residual:
-            self.log_variance_min = RESIDUAL_LOG_VARIANCE_MIN
         self.widths = list(widths)
         self.mirror = bool(mirror)
         self.down = nn.ModuleList()
@@ -122,13 +113,13 @@ class LesionBackbone(Backbone):
         self.heads = nn.Conv2d(width, 4 * (1 + 2 * in_channels), 1)
 
     def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Return ``image`` (B, C, H, W), then its features (B, width, H', W') of each scale, finest first."""
-        features = [image]
+        """Return the features (B, width, H', W') of each scale, finest first, of ``image`` (B, C, H, W)."""
+        features: list[torch.Tensor] = []
         if self.mirror:
             image = torch.cat((image, image.flip(2)), dim=1)
         current = F.pixel_unshuffle(image, 2)
         for scale in self.down:
-            if len(features) > 1:
+            if len(features) > 0:
                 current = F.max_pool2d(current, 2)
             current = scale(current)
             features.append(current)
@@ -148,12 +139,10 @@ class LesionBackbone(Backbone):
         current = features[-1] * factors[-1]
         for step, rise in enumerate(self.up):
             place = len(features) - 2 - step
-            current = rise(current, features[place] * factors[place - 1])
+            current = rise(current, features[place] * factors[place])
         lesion, mean, log_variance = F.pixel_shuffle(self.heads(current), 2).split(
             [1, self.in_channels, self.in_channels], dim=1
         )
-        if self.residual:
-            mean = features[0] + mean
         return mean, log_variance.clamp(self.log_variance_min, self.log_variance_max), lesion
 
     @torch.jit.export  # servers that run the exported network judge scans by it

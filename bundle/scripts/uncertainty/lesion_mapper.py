@@ -32,7 +32,7 @@ class LesionMapper(AnomalyMapper, LesionBackbone):
         features = self.encode(image)
         # Sizes from shapes, not from len(): an exported graph must take any batch.
         count, samples = image.shape[0], self.latent_draws.shape[0]
-        draws = self.latent_draws.to(features[-1].dtype)
+        draws = self.latent_draws.to(features[0].dtype)
         # Repeated, not expanded: flattening an expanded tensor makes PyTorch's exporter fix the batch at 1.
         noise = draws[:, None].repeat(1, count, 1).flatten(0, 1)
         repeated = [scale.repeat(samples, 1, 1, 1) for scale in features]
