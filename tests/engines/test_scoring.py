@@ -10,7 +10,7 @@ import torch
 from small_networks import small_lesion_mapper
 from torch.utils.data import Dataset
 
-from scripts.engines.evaluating import model_scores, pixel_figures
+from scripts.engines.evaluating import model_rows, model_scores, own_score, pixel_figures
 from scripts.engines.scoring import (
     MEASURES,
     ScoredSlices,
@@ -180,6 +180,17 @@ def test_pixel_figures_are_of_slices_whose_lesions_are_known(slices: Slices, map
     assert 0 < expected["ap_pixel"] < 1
     unmasked = Slices(slices.images, facts.assign(label=-1, lesion_mm2=np.nan), torch.zeros_like(masks))
     assert pixel_figures(scored, unmasked, 20)["ap_pixel"] is None
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_pixel_figures_stand_beside_the_models_own_score_alone(mapper: AnomalyMapper, alpha: float) -> None:
+    test = make_slices()
+    scored = score_slices(mapper, test)
+    scores = model_scores(scored, [0.0, 0.5], mapper, alpha)
+    rows = model_rows(scored, test, scores, own_score(mapper, alpha), bootstrap_samples=20)
+    assert [row["score"] for row in rows] == list(scores)
+    measured = {row["score"]: row["ap_pixel"] for row in rows if "ap_pixel" in row}
+    assert measured == {f"nll, alpha {alpha:g}": pixel_figures(scored, test, 20)["ap_pixel"]}
 
 
 def test_a_mapper_that_smooths_has_its_own_score_of_each_scan_by_itself(slices: Slices) -> None:

@@ -12,14 +12,11 @@ import pandas as pd
 import torch
 
 from scripts.data.slices import SliceDataset
-from scripts.engines.evaluating import model_scores, pixel_figures, training_history
+from scripts.engines.evaluating import model_rows, model_scores, own_score, training_history
 from scripts.engines.scoring import score_slices
-from scripts.evaluation.intervals import merge_rows
-from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.weights import load_weights
 from scripts.uncertainty.mapper import AnomalyMapper
-from scripts.uncertainty.scores import score_name
 
 FACTS = ("case", "patient", "slice", "level", "label")
 """Columns that a unit's file keeps of each slice, beside its scores."""
@@ -84,12 +81,10 @@ def measure(
     """
     load_weights(mapper, weights)
     scored = score_slices(mapper.to(device), test, device, amp=amp)
-    own = score_name(mapper.score, alpha, mapper.pooling, mapper.slice_smoothing)
+    own = own_score(mapper, alpha)
     scores = model_scores(scored, alphas, mapper, alpha)
     shown = scores if all_scores else {own: scores[own]}
-    rows = evaluate_slices(test.facts, shown, bootstrap_samples)
-    pixels = pixel_figures(scored, test, bootstrap_samples)
     shared = {**provenance, **training_history(str(Path(weights).parent))}
-    rows = [{**(merge_rows(row, pixels) if row["score"] == own else row), **shared} for row in rows]
+    rows = [{**row, **shared} for row in model_rows(scored, test, shown, own, bootstrap_samples)]
     slices = test.facts[list(FACTS)].assign(**scores)
     return UnitResult(slices, own, rows, {})

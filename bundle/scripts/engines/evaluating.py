@@ -59,10 +59,7 @@ def evaluate(
     """
     scored = score_slices(mapper, test, device, amp=amp)
     scores = model_scores(scored, alphas, mapper, alpha) | feature_scores(mapper, test, training, device)
-    rows = evaluate_slices(test.facts, scores, bootstrap_samples)
-    pixels = pixel_figures(scored, test, bootstrap_samples)
-    of_map = _map_scores(mapper, [*alphas, alpha])
-    rows = [merge_rows(row, pixels) if row["score"] in of_map else row for row in rows]
+    rows = model_rows(scored, test, scores, own_score(mapper, alpha), bootstrap_samples)
     trivial = evaluate_slices(test.facts, _trivial(test, training), bootstrap_samples)
     components = component_row(test, training, bootstrap_samples)
     shared = {**_facts(training), **machine_and_commit(), **_identity(provenance)}
@@ -108,18 +105,35 @@ def model_scores(
     return scores | {name: scored.table[name].to_numpy() for name in ("epistemic", "aleatoric")}
 
 
+def own_score(mapper: AnomalyMapper, alpha: float) -> str:
+    """Return the name of the mapper's own slice score; ``alpha`` is its weight of the squared error."""
+    return score_name(mapper.score, alpha, mapper.pooling, mapper.slice_smoothing)
+
+
+def model_rows(
+    scored: ScoredSlices,
+    test: SliceDataset,
+    scores: Mapping[str, np.ndarray],
+    own: str,
+    bootstrap_samples: int = 1000,
+) -> list[dict[str, Any]]:
+    """Return a row of slice figures for each score; the row of the model's own has those of its map too.
+
+    Args:
+        scored: the test slices with their anomaly maps.
+        test: where they come from, with masks.
+        scores: (N,) of the slices, by name.
+        own: name of the model's own score, see :func:`own_score`.
+        bootstrap_samples: resamples of the patients.
+    """
+    rows = evaluate_slices(test.facts, scores, bootstrap_samples)
+    pixels = pixel_figures(scored, test, bootstrap_samples)
+    return [merge_rows(row, pixels) if row["score"] == own else row for row in rows]
+
+
 def pixel_figures(scored: ScoredSlices, test: SliceDataset, samples: int) -> dict[str, Any]:
     """Return the pixel figures that need no threshold; Dice at one is in the report."""
     return rank_pixels(*known_pixels(scored.anomaly, test), bootstrap_samples=samples)
-
-
-def _map_scores(mapper: AnomalyMapper, alphas: Sequence[float]) -> set[str]:
-    """Return the names of the slice scores that are made of the anomaly map as it is written."""
-    return {
-        score_name(mapper.score, alpha, pooling, mapper.slice_smoothing)
-        for alpha in alphas
-        for pooling in Pooling
-    }
 
 
 def _trivial(test: SliceDataset, training: SliceDataset) -> dict[str, np.ndarray]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from scripts.report.results import TRIVIAL, Row
 from scripts.report.spread import EMPTY, measured, numbers
-
-SUMMARY_SCORES = ("lesion, peak, * mm", "lesion, peak", "uncertainty_weighted, alpha *", "squared_error")
-"""The first of these patterns that fits a score of the anomaly map, one with pixel figures, names a model's
-score in the summary: lesion, with its neighbours or alone, the paper's, the error."""
 
 SUMMARY_COLUMNS = (
     "Data",
@@ -69,14 +64,15 @@ def summary_table(rows: Sequence[Row]) -> str:
 
 
 def _headline(model: Sequence[Row]) -> list[Row]:
-    """Return the rows of a model's headline score; of trivial baselines, the best by each slice AUROC."""
+    """Return the rows of a model's own score, the one with pixel figures; all where no lesion is drawn.
+
+    Of trivial baselines, those of the best by each slice AUROC.
+    """
     scores = list(dict.fromkeys(row["score"] for row in model))
     if model[0]["configuration"] == TRIVIAL:
         chosen = {_best(model, scores, metric)[0] for metric in ("auroc_matched", "auroc_balanced")}
     else:
-        mapped = {row["score"] for row in model if row.get("ap_pixel")} or set(scores)
-        ordered = sorted(mapped, reverse=True)  # the paper's alpha of 0.5 before 0, where both are there
-        chosen = set([score for pattern in SUMMARY_SCORES for score in fnmatch.filter(ordered, pattern)][:1])
+        chosen = {row["score"] for row in model if row.get("ap_pixel")} or set(scores)
     return [row for row in model if row["score"] in chosen]
 
 
