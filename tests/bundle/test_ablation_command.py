@@ -45,8 +45,9 @@ def test_modalities_in_the_data_are_variants_and_units_are_nested_runs(
     commands: WarmCommands, tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:
     cohort = tmp_path / "cohort"
-    modalities = ["t1ce", "flair"]
-    generate_cohort(cohort, subjects=8, modalities=modalities, resolution_mm=4, slice_mm=8, progress=False)
+    coarse = {"resolution_mm": 4, "slice_mm": 8, "progress": False}
+    # A tumour in everyone: an interval needs five patients with abnormal slices, of the six of the test.
+    generate_cohort(cohort, subjects=8, tumour_fraction=1, modalities=["t1ce", "flair"], **coarse)
     options = (
         *without(tiny_options, "--dataset_dir", "--split_fractions"),
         SIDES,
