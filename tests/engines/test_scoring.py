@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_networks import small_lesion_mapper
+from small_networks import SMALL, small_lesion_mapper
 from torch.utils.data import Dataset
 
 from scripts.engines.evaluating import model_rows, model_scores, own_score, pixel_figures
@@ -20,7 +20,9 @@ from scripts.engines.scoring import (
     score_slices,
 )
 from scripts.errors import ModelError
+from scripts.networks.fixed_variance import FixedVarianceVAE
 from scripts.uncertainty.mapper import AnomalyMapper, VAEMapper
+from scripts.uncertainty.mappers import mapper_of
 from scripts.uncertainty.scores import (
     RECONSTRUCTION_SCORES,
     Pooling,
@@ -107,6 +109,16 @@ def test_foreground_values_are_those_inside_the_head(scored: ScoredSlices, slice
     for piece, anomaly, image in zip(pieces, scored.anomaly, slices.images.numpy(), strict=True):
         expected = [anomaly[place] for place in np.ndindex(anomaly.shape) if image[0][place] > 0]
         assert piece.tolist() == expected
+
+
+def test_a_variance_that_all_pixels_share_ranks_no_slices() -> None:
+    """Else how a sum is rounded, which the area of the head decides, would look like a finding."""
+    test = make_slices()
+    columns = torch.arange(test.images.shape[-1])
+    test.images = test.images * (columns < torch.arange(len(test))[:, None, None, None] % 16 + 16)
+    table = score_slices(mapper_of(FixedVarianceVAE(True, True, **SMALL)), test).table
+    assert table["aleatoric"].nunique() == 1
+    assert table["mean_squared_error"].nunique() == len(test)
 
 
 def test_number_that_is_none_names_scan_and_slice(mapper: AnomalyMapper, slices: Slices) -> None:

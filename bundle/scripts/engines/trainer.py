@@ -130,8 +130,10 @@ class DrawEvaluator(SupervisedEvaluator):
                 "elbo": (likelihood - kl) / image[0].numel(),
                 "kl": kl,
                 "latent_deviation": torch.exp(0.5 * draws.latent_log_variance).mean(dim=1),
-                "epistemic": masked_mean(pred[:, 2:3], scored),
-                "aleatoric": masked_mean(pred[:, 3:4], scored),
+                # In double precision a variance that all pixels share is the mean of every slice, exactly:
+                # its rounding would grow with the area, and rank slices.
+                "epistemic": masked_mean(pred[:, 2:3].double(), scored),
+                "aleatoric": masked_mean(pred[:, 3:4].double(), scored),
                 **_pooled_scores(image, draws, mapper),
             }
             output |= {name: batchdata[name] for name in ("index", "level", "mask") if name in batchdata}
