@@ -127,3 +127,12 @@ def test_a_broken_file_is_named(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         read_rows(file)
     assert str(file) in str(error.value)
+
+
+def test_rows_of_a_measurement_replace_all_that_it_had(tmp_path) -> None:
+    """A figure that is no longer measured would else stay from another recipe."""
+    file, measurement = tmp_path / "rows.csv", ("dataset", "seed")
+    append_rows(file, [ROW | {"seed": seed, "score": score} for seed in (0, 1) for score in ("a", "b")])
+    append_rows(file, [ROW | {"seed": 0, "score": score} for score in ("b", "c")], measurement=measurement)
+    found = [(row["seed"], row["score"]) for row in read_rows(file)]
+    assert found == [("0", "b"), ("1", "a"), ("1", "b"), ("0", "c")]

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 KEY = ("dataset", "modality", "run", "split_seed", "table", "part", "figure", "place")
 """What makes a row unique."""
 
+MEASUREMENT = ("dataset", "modality", "run", "split_seed")
+"""Columns that tell measurements apart: a report has all figures of a run on a data set, or the reason."""
+
 COLUMNS = (*KEY, "value", "value_low", "value_high", "machine", "commit")
 """Columns of the file: a figure with the ends of its 95 % interval over patients, where it has one."""
 

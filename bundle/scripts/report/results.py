@@ -85,6 +85,7 @@ def append_rows(
     key: Sequence[str] = KEY,
     columns: Sequence[str] = COLUMNS,
     replace: bool = True,
+    measurement: Sequence[str] = (),
 ) -> None:
     """Add rows to a results file, in place of rows with the same key; made when absent.
 
@@ -97,19 +98,29 @@ def append_rows(
         key: columns that make a row unique.
         columns: of the file, in its order; further ones follow as they come.
         replace: False leaves rows that are there as they are.
+        measurement: columns that tell measurements apart, where ``rows`` are all there is of each: what
+            the file has of one from before, and they have not, goes.
 
     Raises:
         InputError: a column of the key is missing, or a number is NaN or infinite.
     """
     path = Path(csv_path)
     known = {_identify(row, key): row for row in read_rows(path, key)} if path.is_file() else {}
+    added: dict[tuple[str, ...], Row] = {}
     for row in rows:
         missing = [column for column in key if column not in row]
         if missing:
             raise InputError(f"Expected {', '.join(key)} in a results row, got none of {', '.join(missing)}.")
         text = {column: _to_text(column, value) for column, value in row.items()}
-        if replace or _identify(text, key) not in known:
-            known[_identify(text, key)] = text
+        added[_identify(text, key)] = text
+    if measurement:
+        again = {_identify(text, measurement) for text in added.values()}
+        known = {
+            place: row
+            for place, row in known.items()
+            if place in added or _identify(row, measurement) not in again
+        }
+    known = known | added | ({} if replace else known)
     further = dict.fromkeys(column for row in known.values() for column in row if column not in columns)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [*columns, *further], restval="", lineterminator="\n")
