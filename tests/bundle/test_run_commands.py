@@ -13,6 +13,7 @@ import torch
 from scripts.data.phantom import generate_cohort
 from scripts.evaluation.calibration import Calibration
 from scripts.io.digest import file_sha256
+from scripts.report.results import append_rows, read_rows
 from tests.bundle.commands import BUNDLE, Ended, WarmCommands
 from tests.bundle.conftest import TINY_NETWORK
 
@@ -101,6 +102,20 @@ def test_evaluation_on_another_set_leaves_out_patients_that_were_trained_on(
     expected = json.loads((folder / "metrics.json").read_text())
     assert {row["dataset"] for row in rows} == {f"other from {tiny_cohort.name}"}
     assert [row | {"dataset": None} for row in rows] == [row | {"dataset": None} for row in expected]
+
+
+def test_scores_that_an_evaluation_no_longer_has_leave_the_results_file(
+    commands: WarmCommands, evaluated: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    measured = json.loads((evaluated[0] / "metrics.json").read_text())
+    results, other_seed = tmp_path / "detection.csv", {"seed": 1, "split_seed": 1}
+    append_rows(results, [measured[0] | {"score": "renamed"}, measured[0] | other_seed])
+    options = ["--config_file", EVALUATION, *tiny_options, f"--output_dir={evaluated[0].parent}"]
+    options += ["--bootstrap_samples=20", "--configuration=tiny", f"--results_file={results}"]
+    commands.run("run", "evaluating", *options).check()
+    found = [(row["seed"], row["score"]) for row in read_rows(results)]
+    expected = [("" if row["seed"] is None else str(row["seed"]), row["score"]) for row in measured]
+    assert found == [("1", measured[0]["score"]), *expected]
 
 
 def test_evaluation_without_lesions_gives_no_figures_but_reasons(

@@ -15,6 +15,8 @@ from scripts.engines.ablation_runner import UnitRunner
 from scripts.errors import InputError, find_bundle_error
 from scripts.evaluation import intervals
 from scripts.evaluation.detection import auroc
+from scripts.report.ablation_results import COLUMNS, KEY
+from scripts.report.results import append_rows
 
 CHOSEN = ["no_attention", "pooling_mean"]
 FEW = {"epochs": 1, "split_fractions": [0.125, 0.125, 0.75], "bootstrap_samples": 10}
@@ -136,6 +138,15 @@ def test_a_unit_with_other_settings_is_not_taken_for_done(finished, run_ablation
         known = find_bundle_error(error.value)
         assert isinstance(known, InputError)
         assert message in str(known)
+    assert comparable(finished) == before
+
+
+def test_scores_that_a_unit_no_longer_has_leave_the_table(finished, run_ablation):
+    before = comparable(finished)
+    stale = next(row for row in rows_of(finished) if row["variant"] == "full") | {"score": "renamed"}
+    append_rows(finished / "ablation.csv", [stale], KEY, COLUMNS)
+    assert len(rows_of(finished)) == len(before) + 1
+    run_ablation(finished)
     assert comparable(finished) == before
 
 

@@ -116,9 +116,15 @@ class Ablation:
             yield unit, self.runner.measure(unit, self.made_on) if failed is None else failed
 
     def _record(self, unit: Unit, result: UnitResult, new: bool) -> None:
-        file, key, columns = self.results / "ablation.csv", ablation_results.KEY, ablation_results.COLUMNS
         # Rows of units that were done before keep the machine and commit that made them.
-        append_rows(file, result.rows, key, columns, replace=new)
+        append_rows(
+            self.results / "ablation.csv",
+            result.rows,
+            ablation_results.KEY,
+            ablation_results.COLUMNS,
+            replace=new,
+            measurement=ablation_results.MEASUREMENT,
+        )
         if new and self.tracker is not None:
             own = next(row for row in result.rows if row["score"] == result.score)
             overrides = json.dumps(dict(unit.variant.overrides))

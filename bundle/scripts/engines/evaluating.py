@@ -21,7 +21,7 @@ from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.provenance import machine_and_commit
 from scripts.report.detection_figure import plot_detection
-from scripts.report.results import TRIVIAL, append_rows
+from scripts.report.results import MEASUREMENT, TRIVIAL, append_rows
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, score_name
 
@@ -55,7 +55,7 @@ def evaluate(
         bootstrap_samples: resamples of the patients.
         device: where the network runs.
         amp: bfloat16 where it is safe.
-        results_file: results table to add the rows to.
+        results_file: results table to add the rows to, in place of all that it has of the same measurement.
     """
     scored = score_slices(mapper, test, device, amp=amp)
     scores = model_scores(scored, alphas, mapper, alpha) | feature_scores(mapper, test, training, device)
@@ -74,7 +74,7 @@ def evaluate(
         _title(provenance),
     )
     if results_file is not None:
-        append_rows(results_file, rows)
+        append_rows(results_file, rows, measurement=MEASUREMENT)
     _print(rows)
     return rows
 

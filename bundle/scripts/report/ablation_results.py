@@ -10,6 +10,9 @@ FULL = "full"
 KEY = (*results.KEY[:3], "variant", *results.KEY[3:])
 """What makes a row of ``ablation.csv`` unique: one unit and score."""
 
+MEASUREMENT = tuple(column for column in KEY if column != "score")
+"""Columns that tell units apart."""
+
 COLUMNS = (*KEY, *(column for column in results.COLUMNS if column not in KEY))
 """Columns of ``ablation.csv``, in its order; ``modality`` is the unit's own."""
 

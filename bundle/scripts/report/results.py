@@ -21,6 +21,9 @@ TRIVIAL = "trivial"
 KEY = ("dataset", "modality", "configuration", "score", "seed", "split_seed")
 """What makes a row unique. The seeds are left empty where chance plays no part."""
 
+MEASUREMENT = tuple(column for column in KEY if column != "score")
+"""Columns that tell measurements apart: one gives every score of a model, or of what needs none."""
+
 _INTERVALS = (
     "auroc_balanced",
     "ap_balanced",
