@@ -10,6 +10,8 @@ from torch import nn
 class PlainCLVAE(nn.Module):
     """Encoder, decoder and loss with 1/6 cross-entropy and 5/6 KL to the centre of each image's class."""
 
+    centres: torch.Tensor
+
     def __init__(self, centres: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("centres", centres)

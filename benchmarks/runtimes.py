@@ -59,10 +59,8 @@ def in_batches(runtime: Runtime, batch_size: int) -> Runtime:
 def table(variants: list[Variant]) -> str:
     """Return speeds, ratios to the first variant, and the largest relative error of its maps."""
     first = variants[0]
-    assert first.output is not None
     lines = [f"{'':18}{'ms a slice':>12}{'times faster':>14}{'error':>10}  (largest of {', '.join(MAPS)})"]
     for one in variants:
-        assert one.output is not None
         error = max(relative_errors(first.output, one.output).values())
         lines.append(f"{one.name:18}{1000 * one.median:12.1f}{first.median / one.median:14.2f}{error:10.1e}")
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def change(source: Path, folder: Path, function: Callable[[Image], Image]) -> Pa
     """Fill ``folder`` with what ``function`` makes of each scan in ``source``, and return it."""
     folder.mkdir(parents=True)
     for path in tqdm(sorted(source.glob("*.nii.gz")), desc=folder.name, unit="scan"):
-        nibabel.save(function(nibabel.load(path)), folder / path.name)
+        nibabel.save(function(Image.from_filename(path)), folder / path.name)
     return folder
 
 
@@ -69,7 +69,7 @@ def cut_face(image: Image) -> Image:
 
 def lesion_volume(mask: Path) -> float:
     """Return the volume of a lesion mask, ml."""
-    image = nibabel.load(mask)
+    image = Image.from_filename(mask)
     return float(np.count_nonzero(image.dataobj) * np.prod(image.header.get_zooms()[:3]) / 1000)
 
 

@@ -29,7 +29,8 @@ class Variant:
     compute: Callable[[torch.Tensor], torch.Tensor]
     slices: torch.Tensor
     seconds: list[float] = field(default_factory=list)
-    output: torch.Tensor | None = None
+    output: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    """Of the last run."""
 
     def run(self) -> None:
         """Compute once, and note seconds of wall-clock time per slice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel
@@ -36,7 +37,7 @@ def make_head(
     return np.where(radius < 1, np.clip(tissue, 60, 260), 0).astype(np.float32)
 
 
-def scan_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+def scan_affine(shape: Sequence[int], spacing: Sequence[float]) -> NDArray[np.float64]:
     """Return the affine (4, 4) of a RAS volume with its middle at 0 mm."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-(n - 1) / 2 * step for n, step in zip(shape, spacing, strict=True)]
@@ -70,8 +71,8 @@ def as_image(values: NDArray, spacing: tuple[float, float, float], turn: NDArray
     """
     volume = torch.as_tensor(np.asarray(values, dtype=np.float32))
     volume = volume[None] if volume.ndim == 3 else volume
-    affine = (np.eye(4) if turn is None else turn) @ scan_affine(tuple(volume.shape[1:]), spacing)
-    return MetaTensor(volume, affine=affine, meta={"filename_or_obj": "/data/scan.nii.gz"})
+    affine = (np.eye(4) if turn is None else turn) @ scan_affine(volume.shape[1:], spacing)
+    return MetaTensor(volume, affine=torch.as_tensor(affine), meta={"filename_or_obj": "/data/scan.nii.gz"})
 
 
 def make_box(shape: tuple[int, int, int], x: slice, y: slice, value: float = 100.0) -> NDArray[np.float32]:
