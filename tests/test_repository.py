@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def tracked_files() -> list[str]:
     listing = run("git", "ls-files", "-z")
     assert listing.returncode == 0, listing.stderr
     return [name for name in listing.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def test_no_two_test_files_share_a_name(tracked_files: list[str]) -> None:
+    """Pytest, without packages, refuses the second one, and only where both are run."""
+    names = Counter(Path(name).name for name in tracked_files if Path(name).match("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize(
