@@ -13,7 +13,7 @@ from tests import people
 from tests.heads import save_scan
 
 Image = nibabel.Nifti1Image
-NAME = "scan{:02d}.nii.gz"
+NAME = "scan{:04d}.nii.gz"
 """Without a modality, so that every scan is taken for the wanted one."""
 SHARE_OF_BRIGHT, HEAD_SHARE = 0.1, 0.02
 """Tissue is brighter than this share of the 99th percentile; a slice of the head has this share of tissue."""

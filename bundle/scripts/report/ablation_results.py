@@ -10,7 +10,7 @@ FULL = "full"
 KEY = (*results.KEY[:3], "variant", *results.KEY[3:])
 """What makes a row of ``ablation.csv`` unique: one unit and score."""
 
-MEASUREMENT = tuple(column for column in KEY if column != "score")
+MEASUREMENT = (*results.MEASUREMENT, "variant")
 """Columns that tell units apart."""
 
 COLUMNS = (*KEY, *(column for column in results.COLUMNS if column not in KEY))
