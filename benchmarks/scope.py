@@ -21,6 +21,7 @@ from typing import NamedTuple
 from benchmarks.scope_scans import change, cut_face, invert, lesion_volume, link, make_up
 from scripts import BUNDLE_ROOT
 from scripts.data.datalist import find_scans
+from scripts.errors import InputError
 
 NIFTI = "configs/inference.json"
 DICOM = "['configs/inference.json','configs/inference_dicom.yaml']"
@@ -39,6 +40,8 @@ def main() -> None:
     options = _arguments()
     trained = {row["case"] for row in json.loads(options.split.read_text(encoding="utf-8"))["training"]}
     unseen = [scan for scan in find_scans(options.lgg) if scan["case"] not in trained]
+    if unmasked := [scan["case"] for scan in unseen if "label" not in scan]:
+        raise InputError(f"{options.lgg}: expected a lesion mask of every scan, none of {unmasked[0]} found.")
     volumes = [lesion_volume(scan["label"]) for scan in unseen]
     large = sorted(range(len(unseen)), key=volumes.__getitem__)[-LARGEST:]
     print(f"{'scans':44}{'refused':>10}{'largest p refused':>20}{'smallest p mapped':>20}")

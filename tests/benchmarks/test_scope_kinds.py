@@ -4,8 +4,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from benchmarks.scope import Judged, judge, line
+from benchmarks.scope import Judged, judge, line, main
 from benchmarks.scope_scans import FACE_MM, cut_face, invert, lesion_volume, link, make_up
+from scripts.errors import InputError
 from tests import people
 
 
@@ -53,6 +54,16 @@ def test_a_line_tells_how_clear_the_verdicts_are() -> None:
     judged = [Judged(0.002, True), Judged(0.0001, True), Judged(0.4, False)]
     assert line("some", judged).split() == ["some", "2", "of", "3", "0.002", "0.4"]
     assert line("none", judged[2:]).split() == ["none", "0", "of", "1", "-", "0.4"]
+
+
+def test_a_scan_without_a_mask_is_named(head, tmp_path, monkeypatch) -> None:
+    (tmp_path / "split.json").write_text('{"training": []}', encoding="utf-8")
+    (tmp_path / "scans").mkdir()
+    nibabel.save(head, tmp_path / "scans" / "somebody_t1ce.nii.gz")
+    folders = [f"--{name}={tmp_path / 'scans'}" for name in ("lgg", "brats", "ms", "child")]
+    monkeypatch.setattr("sys.argv", ["scope", f"--split={tmp_path / 'split.json'}", *folders])
+    with pytest.raises(InputError, match="scans: expected a lesion mask of every scan, none of somebody"):
+        main()
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ from scripts.errors import InputError
 from scripts.evaluation.detection import auroc
 from scripts.latent.scores import LatentScore, anomaly_scores
 from scripts.networks.clvae import CLVAE
+from scripts.report.clvae_results import COLUMNS, KEY
+from scripts.report.results import append_rows
 
 ADAM = functools.partial(torch.optim.Adam, lr=0.01)
 
@@ -128,6 +130,18 @@ def test_rows_of_finished_units_keep_the_machine_and_commit_that_made_them(tmp_p
     with (tmp_path / "clvae.csv").open(newline="") as file:
         made = {row["anomaly"]: row["machine"] for row in csv.DictReader(file)}
     assert made == {"class:0": "first", "class:3": "second"}
+
+
+def test_scores_that_a_unit_no_longer_has_leave_the_table(tmp_path):
+    benchmark = make_benchmark(tmp_path, models=["pca"])
+    benchmark.run()
+    before = rows_of(tmp_path)
+    with (tmp_path / "clvae.csv").open(newline="") as file:
+        stale = next(csv.DictReader(file)) | {"score": "renamed"}
+    append_rows(tmp_path / "clvae.csv", [stale], KEY, COLUMNS)
+    assert len(rows_of(tmp_path)) == len(before) + 1
+    benchmark.run()
+    assert rows_of(tmp_path) == before
 
 
 def test_several_workers_give_the_same_rows(tmp_path, finished):

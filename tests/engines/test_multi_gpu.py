@@ -22,7 +22,13 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from scripts import BUNDLE_ROOT
-from scripts.engines.processes import join_processes, leave_processes, process_device, process_rank
+from scripts.engines.processes import (
+    check_shares,
+    join_processes,
+    leave_processes,
+    process_device,
+    process_rank,
+)
 from scripts.errors import InputError, ResourceError
 from scripts.io.weights import load_weights
 from tests.engines.conftest import TINY
@@ -72,6 +78,13 @@ def test_first_process_speaks_and_leaves_nothing_behind(alone) -> None:
     leave_processes()
     assert not dist.is_initialized()
     assert idist.get_world_size() == 1
+
+
+def test_a_process_without_a_validation_slice_is_refused(alone) -> None:
+    join_processes(torch.device("cpu"))
+    check_shares(1)
+    with pytest.raises(InputError, match="for each of 1 processes, got 0; lower --nproc_per_node"):
+        check_shares(0)
 
 
 def test_override_file_trains_with_one_process(start_training, alone, tmp_path) -> None:

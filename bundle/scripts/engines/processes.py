@@ -57,6 +57,23 @@ def join_processes(device: torch.device, patience_hours: float = 12.0) -> None:
         logging.disable(logging.WARNING)
 
 
+def check_shares(slices: int) -> None:
+    """Check that every process has a validation slice: one without would leave the others waiting.
+
+    Args:
+        slices: validation slices of all processes together.
+
+    Raises:
+        InputError: there are fewer slices than processes.
+    """
+    processes = dist.get_world_size()
+    if slices < processes:
+        raise InputError(
+            f"Expected a validation slice for each of {processes} processes, got {slices}; lower "
+            "--nproc_per_node."
+        )
+
+
 def leave_processes() -> None:
     """Wait for the others, the first one's calibration included, and leave."""
     dist.barrier()

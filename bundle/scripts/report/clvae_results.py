@@ -16,6 +16,9 @@ KEY = (
 )
 """What makes a row unique. ``seed`` is that of an ensemble's first member."""
 
+MEASUREMENT = tuple(column for column in KEY if column not in ("score", "merge"))
+"""Columns that tell measurements apart: one gives every score of a detector or an ensemble."""
+
 COLUMNS = (
     *KEY,
     "held_out",
