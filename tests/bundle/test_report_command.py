@@ -11,7 +11,7 @@ import pytest
 
 from scripts.evaluation.matched import matched_auroc
 from scripts.evaluation.quintiles import score_by_quintile
-from scripts.report.report_results import KEY
+from scripts.report.report_results import REPORT
 from scripts.report.results import read_rows
 from tests.bundle.commands import Ended, WarmCommands
 from tests.report.pages import ParsedPage
@@ -53,7 +53,7 @@ def reported(
 
 
 def test_figures_for_the_docs_are_those_of_the_report(reported: Path) -> None:
-    kept = read_rows(reported.with_suffix(".csv"), KEY)
+    kept = read_rows(reported.with_suffix(".csv"), REPORT)
     assert {row["dataset"] for row in kept} == {"cohort"}
     for row in tables(reported)["coverage"]:
         (same,) = (

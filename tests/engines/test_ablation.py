@@ -15,7 +15,7 @@ from scripts.engines.ablation_runner import UnitRunner
 from scripts.errors import InputError, find_bundle_error
 from scripts.evaluation import intervals
 from scripts.evaluation.detection import auroc
-from scripts.report.ablation_results import COLUMNS, KEY
+from scripts.report.ablation_results import UNITS
 from scripts.report.results import append_rows
 
 CHOSEN = ["no_attention", "pooling_mean"]
@@ -143,8 +143,9 @@ def test_a_unit_with_other_settings_is_not_taken_for_done(finished, run_ablation
 
 def test_scores_that_a_unit_no_longer_has_leave_the_table(finished, run_ablation):
     before = comparable(finished)
-    stale = next(row for row in rows_of(finished) if row["variant"] == "full") | {"score": "renamed"}
-    append_rows(finished / "ablation.csv", [stale], KEY, COLUMNS)
+    rows = rows_of(finished)
+    stale = next(row for row in rows if row["variant"] == "full") | {"score": "renamed"}
+    append_rows(finished / "ablation.csv", [*rows, stale], UNITS)
     assert len(rows_of(finished)) == len(before) + 1
     run_ablation(finished)
     assert comparable(finished) == before

@@ -19,8 +19,8 @@ from scripts.errors import InputError
 from scripts.evaluation.detection import auroc
 from scripts.latent.scores import LatentScore, anomaly_scores
 from scripts.networks.clvae import CLVAE
-from scripts.report.clvae_results import COLUMNS, KEY
-from scripts.report.results import append_rows
+from scripts.report.clvae_results import BENCHMARK
+from scripts.report.results import append_rows, read_rows
 
 ADAM = functools.partial(torch.optim.Adam, lr=0.01)
 
@@ -136,9 +136,8 @@ def test_scores_that_a_unit_no_longer_has_leave_the_table(tmp_path):
     benchmark = make_benchmark(tmp_path, models=["pca"])
     benchmark.run()
     before = rows_of(tmp_path)
-    with (tmp_path / "clvae.csv").open(newline="") as file:
-        stale = next(csv.DictReader(file)) | {"score": "renamed"}
-    append_rows(tmp_path / "clvae.csv", [stale], KEY, COLUMNS)
+    rows = read_rows(tmp_path / "clvae.csv", BENCHMARK)
+    append_rows(tmp_path / "clvae.csv", [*rows, rows[0] | {"score": "renamed"}], BENCHMARK)
     assert len(rows_of(tmp_path)) == len(before) + 1
     benchmark.run()
     assert rows_of(tmp_path) == before

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import InputError
-from scripts.report.ablation_results import DIFFERENCES_COLUMNS, DIFFERENCES_KEY
+from scripts.report.ablation_results import DIFFERENCES
 from scripts.report.ablation_table import ablation_table, verdict
 from scripts.report.results import append_rows, read_rows
 
@@ -36,8 +36,8 @@ FULL = make_row("full", (0, 0, 0), (0, 0, 0))
 
 
 def read_back(folder: Path, *rows):
-    append_rows(folder / "rows.csv", rows, DIFFERENCES_KEY, DIFFERENCES_COLUMNS)
-    return read_rows(folder / "rows.csv", DIFFERENCES_KEY)
+    append_rows(folder / "rows.csv", rows, DIFFERENCES)
+    return read_rows(folder / "rows.csv", DIFFERENCES)
 
 
 def cells_of(table):
@@ -139,9 +139,9 @@ def test_missing_figures_are_dashes(tmp_path):
 
 def test_no_rows_and_no_numbers(tmp_path):
     assert ablation_table([]) == "No ablation has been run yet."
-    append_rows(tmp_path / "rows.csv", [], DIFFERENCES_KEY, DIFFERENCES_COLUMNS)
+    append_rows(tmp_path / "rows.csv", [], DIFFERENCES)
     with (tmp_path / "rows.csv").open() as file:
-        assert next(csv.reader(file)) == list(DIFFERENCES_COLUMNS)
+        assert next(csv.reader(file)) == [*DIFFERENCES.key, *DIFFERENCES.values]
     rows = read_back(tmp_path, FULL, make_row(auroc_matched="much"))
     with pytest.raises(InputError, match=r"numbers in the results column auroc_matched, got \['much'\]"):
         ablation_table(rows)

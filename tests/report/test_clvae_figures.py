@@ -8,13 +8,13 @@ from PIL import Image
 from scripts.latent.member import Member
 from scripts.networks.clvae import CLVAE
 from scripts.report import clvae_figures
-from scripts.report.clvae_results import COLUMNS, KEY
+from scripts.report.clvae_results import BENCHMARK
 from scripts.report.results import append_rows
 from scripts.report.score_figure import plot_scores
 
 
 def make_row(held_out, value, **values):
-    row = dict.fromkeys(KEY, "") | {
+    row = dict.fromkeys(BENCHMARK.key, "") | {
         "dataset": "digits",
         "anomaly": f"class:{held_out}",
         "held_out": str(held_out),
@@ -82,7 +82,7 @@ def test_scores_of_one_kind_are_drawn_without_a_curve(tmp_path, drawn):
 
 
 def test_the_command_draws_what_has_been_run(tmp_path, capsys):
-    append_rows(tmp_path / "clvae.csv", [make_row(0, 0.8), *latent_rows(2, 3)], KEY, COLUMNS)
+    append_rows(tmp_path / "clvae.csv", [make_row(0, 0.8), *latent_rows(2, 3)], BENCHMARK)
     assert clvae_figures.main([str(tmp_path / "clvae.csv"), str(tmp_path)]) == 0
     assert [path.name for path in tmp_path.glob("*.png")] == ["clvae_latent_sizes.png"]
     assert "No ensemble sizes to draw" in capsys.readouterr().out

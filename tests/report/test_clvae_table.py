@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.report.choosing import choose
-from scripts.report.clvae_results import COLUMNS, KEY
+from scripts.report.clvae_results import BENCHMARK
 from scripts.report.clvae_table import (
     EMPTY,
     anomalies_table,
@@ -45,8 +45,8 @@ def stand_in(held_out, other, value, **values):
 @pytest.fixture
 def read(tmp_path):
     def read(rows):
-        append_rows(tmp_path / "clvae.csv", rows, KEY, COLUMNS)
-        return read_rows(tmp_path / "clvae.csv", KEY)
+        append_rows(tmp_path / "clvae.csv", rows, BENCHMARK)
+        return read_rows(tmp_path / "clvae.csv", BENCHMARK)
 
     return read
 

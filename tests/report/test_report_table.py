@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.errors import InputError
-from scripts.report.report_results import COLUMNS, KEY, LAYOUTS, report_rows
+from scripts.report.report_results import LAYOUTS, REPORT, report_rows
 from scripts.report.report_table import table_maker
 from scripts.report.results import Row, append_rows, read_rows
 
@@ -18,8 +18,8 @@ IDENTITY = {"dataset": "lgg", "modality": "t1ce", "split_seed": 0, "machine": "m
 def kept(folder: Path, *tables: dict[str, list[dict[str, Any]]]) -> list[Row]:
     """Return the rows of several reports as the results file gives them back."""
     for one in tables:
-        append_rows(folder / "report.csv", [IDENTITY | row for row in report_rows(one)], KEY, COLUMNS)
-    return read_rows(folder / "report.csv", KEY)
+        append_rows(folder / "report.csv", [IDENTITY | row for row in report_rows(one)], REPORT)
+    return read_rows(folder / "report.csv", REPORT)
 
 
 def lines(table: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.errors import InputError
 from scripts.evaluation.slice_report import evaluate_slices
-from scripts.report.results import COLUMNS, KEY, append_rows, read_rows
+from scripts.report.results import DETECTION, Schema, append_rows, read_rows
 
 ROW = {
     "dataset": "lgg",
@@ -18,6 +18,8 @@ ROW = {
     "seed": 0,
     "split_seed": 0,
 }
+
+HEADER = ",".join(DETECTION.key)
 
 
 class Score(StrEnum):
@@ -41,7 +43,7 @@ def test_written_values_come_back(tmp_path):
         ],
     )
     (row,) = read_rows(file)
-    assert list(row) == list(COLUMNS)
+    assert list(row) == [*DETECTION.key, *DETECTION.values]
     assert row["score"] == "nll"
     assert (row["auroc_balanced"], row["ap_balanced"], row["slices_normal"]) == ("0.123457", "0.5", "12")
     assert (row["auroc_patient"], row["minutes"]) == ("", "")
@@ -60,7 +62,7 @@ def test_a_row_of_the_same_key_takes_the_place_of_the_old_one(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("column", KEY)
+@pytest.mark.parametrize("column", DETECTION.key)
 def test_every_part_of_the_key_tells_rows_apart(tmp_path, column):
     file = tmp_path / "detection.csv"
     append_rows(file, [ROW, ROW | {column: "other"}, ROW | {column: None}, ROW])
@@ -82,7 +84,7 @@ def test_further_columns_follow_the_known_ones(tmp_path):
     append_rows(file, [ROW | {"device": "cpu"}])
     append_rows(file, [ROW | {"seed": 1, "threads": 2}])
     rows = read_rows(file)
-    assert list(rows[0]) == [*COLUMNS, "device", "threads"]
+    assert list(rows[0]) == [*DETECTION.key, *DETECTION.values, "device", "threads"]
     assert [(row["device"], row["threads"]) for row in rows] == [("cpu", ""), ("", "2")]
 
 
@@ -93,7 +95,7 @@ def test_rows_of_the_slice_report_fit(tmp_path):
     (measured,) = evaluate_slices(facts, {"position": np.arange(6)}, bootstrap_samples=10)
     append_rows(tmp_path / "detection.csv", [ROW | measured])
     (row,) = read_rows(tmp_path / "detection.csv")
-    assert set(row) == set(COLUMNS)
+    assert set(row) == {*DETECTION.key, *DETECTION.values}
     assert row["score"] == "position"
     assert float(row["auroc_matched"]) == pytest.approx(measured["auroc_matched"], abs=1e-6)
 
@@ -115,8 +117,8 @@ def test_a_failed_append_leaves_the_file_as_it_was(tmp_path):
     [
         (None, "expected a results file, found none"),
         ("", "got none of dataset"),
-        (",".join(KEY) + "\na,b,c,d,e,f\na,b,c,d,e,f,g\n", "expected 6 values a line, got more in line 3"),
-        (",".join(KEY) + '\n"a"b,c\n', "expected a table of comma-separated values"),
+        (HEADER + "\na,b,c,d,e,f\na,b,c,d,e,f,g\n", "expected 6 values a line, got more in line 3"),
+        (HEADER + '\n"a"b,c\n', "expected a table of comma-separated values"),
         ("dataset,modality\nlgg,t1ce\n", "got none of configuration, score, seed, split_seed"),
     ],
 )
@@ -131,8 +133,8 @@ def test_a_broken_file_is_named(tmp_path, content, message):
 
 def test_rows_of_a_measurement_replace_all_that_it_had(tmp_path) -> None:
     """A figure that is no longer measured would else stay from another recipe."""
-    file, measurement = tmp_path / "rows.csv", ("dataset", "seed")
-    append_rows(file, [ROW | {"seed": seed, "score": score} for seed in (0, 1) for score in ("a", "b")])
-    append_rows(file, [ROW | {"seed": 0, "score": score} for score in ("b", "c")], measurement=measurement)
-    found = [(row["seed"], row["score"]) for row in read_rows(file)]
+    file, schema = tmp_path / "rows.csv", Schema(("seed", "score"), parts=("score",), values=())
+    append_rows(file, [{"seed": seed, "score": score} for seed in (0, 1) for score in ("a", "b")], schema)
+    append_rows(file, [{"seed": 0, "score": score} for score in ("b", "c")], schema)
+    found = [(row["seed"], row["score"]) for row in read_rows(file, schema)]
     assert found == [("0", "b"), ("1", "a"), ("1", "b"), ("0", "c")]

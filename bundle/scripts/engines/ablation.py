@@ -19,7 +19,7 @@ from scripts.engines.nested_runs import NestedRuns
 from scripts.engines.overrides import is_tracked, running_workflow
 from scripts.errors import BundleError, InputError
 from scripts.io.provenance import machine_and_commit
-from scripts.report import ablation_results
+from scripts.report.ablation_results import DIFFERENCES, FULL, UNITS
 from scripts.report.results import append_rows
 
 logger = logging.getLogger(__name__)
@@ -117,18 +117,11 @@ class Ablation:
 
     def _record(self, unit: Unit, result: UnitResult, new: bool) -> None:
         # Rows of units that were done before keep the machine and commit that made them.
-        append_rows(
-            self.results / "ablation.csv",
-            result.rows,
-            ablation_results.KEY,
-            ablation_results.COLUMNS,
-            replace=new,
-            measurement=ablation_results.MEASUREMENT,
-        )
+        append_rows(self.results / "ablation.csv", result.rows, UNITS, replace=new)
         if new and self.tracker is not None:
             own = next(row for row in result.rows if row["score"] == result.score)
             overrides = json.dumps(dict(unit.variant.overrides))
-            parameters = {name: own[name] for name in ablation_results.KEY}
+            parameters = {name: own[name] for name in UNITS.key}
             parameters |= {"training": unit.variant.training, "overrides": overrides}
             self.tracker.log(unit.name, parameters, {name: own.get(name) for name in TRACKED})
 
@@ -138,18 +131,13 @@ class Ablation:
         for unit in self.units:
             if self.runner.path(unit).exists():
                 finished[unit.variant.name][unit.seed] = load_unit(self.runner.path(unit))
-        full = finished[ablation_results.FULL]
+        full = finished[FULL]
         compared = {name: units for name, units in finished.items() if units.keys() & full.keys()}
         rows = []
         for name, units in tqdm(compared.items(), desc="differences", unit="variant", disable=None):
             known = {"variant": name, "paper_auroc": self.paper_auroc.get(name), **self.made_on}
             rows.append({**known, **self.identity, **difference_row(units, full, self.bootstrap_samples)})
-        append_rows(
-            self.results / "ablation_differences.csv",
-            rows,
-            ablation_results.DIFFERENCES_KEY,
-            ablation_results.DIFFERENCES_COLUMNS,
-        )
+        append_rows(self.results / "ablation_differences.csv", rows, DIFFERENCES)
 
 
 def _running_config() -> Config:

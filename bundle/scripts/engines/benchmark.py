@@ -15,7 +15,7 @@ from scripts.engines.benchmark_tracking import BenchmarkTracker
 from scripts.engines.benchmark_units import Entry, Unit, UnitResult, list_units, load_unit, run_unit
 from scripts.errors import InputError
 from scripts.io.provenance import machine_and_commit
-from scripts.report.clvae_results import COLUMNS, KEY, MEASUREMENT
+from scripts.report.clvae_results import BENCHMARK
 from scripts.report.results import append_rows
 
 logger = logging.getLogger(__name__)
@@ -100,14 +100,7 @@ class Benchmark:
                 rows += ensemble_rows(group, [load_unit(self.path(one)) for one in group])
         shared = {"dataset": self.image_set.name, **self.made_on}
         # Rows of units that were done before keep the machine and commit that made them.
-        append_rows(
-            self.results_file,
-            [{**shared, **row} for row in rows],
-            KEY,
-            COLUMNS,
-            replace=new,
-            measurement=MEASUREMENT,
-        )
+        append_rows(self.results_file, [{**shared, **row} for row in rows], BENCHMARK, replace=new)
         if new and self.tracker is not None:
             self.tracker.log_unit(unit, result, rows)
 

@@ -21,7 +21,7 @@ from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.atomic import atomic_path, write_json
 from scripts.io.provenance import machine_and_commit
 from scripts.report.detection_figure import plot_detection
-from scripts.report.results import MEASUREMENT, TRIVIAL, append_rows
+from scripts.report.results import TRIVIAL, append_rows
 from scripts.uncertainty.mapper import AnomalyMapper
 from scripts.uncertainty.scores import RECONSTRUCTION_SCORES, Pooling, Score, score_name
 
@@ -74,7 +74,7 @@ def evaluate(
         _title(provenance),
     )
     if results_file is not None:
-        append_rows(results_file, rows, measurement=MEASUREMENT)
+        append_rows(results_file, rows)
     _print(rows)
     return rows
 

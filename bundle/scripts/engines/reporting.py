@@ -24,7 +24,7 @@ from scripts.engines.trained_run import TrainedRun
 from scripts.evaluation.slice_report import evaluate_slices
 from scripts.io.provenance import machine_and_commit
 from scripts.report.page import Page, Section, write_page
-from scripts.report.report_results import COLUMNS, KEY, MEASUREMENT, report_rows
+from scripts.report.report_results import REPORT, report_rows
 from scripts.report.results import TRIVIAL, append_rows
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def write_report(
     path = write_page(page, folder)
     if results_file is not None:
         kept = [{**identity, **row, **made_on} for row in report_rows(page.tables())]
-        append_rows(results_file, kept, KEY, COLUMNS, measurement=MEASUREMENT)
+        append_rows(results_file, kept, REPORT)
     logger.info("Report of %d runs in %s.", len(runs), path)
     return path
 

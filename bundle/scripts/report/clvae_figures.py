@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from scripts.errors import BundleError
 from scripts.io.atomic import atomic_path
 from scripts.latent.member import Member
-from scripts.report.clvae_results import KEY, LATENT_PREFIX
+from scripts.report.clvae_results import BENCHMARK, LATENT_PREFIX
 from scripts.report.results import Row, read_rows
 
 Array = NDArray[np.float64]
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--merge", default="classes, geometric", help="(default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        rows = read_rows(options.results, KEY)
+        rows = read_rows(options.results, BENCHMARK)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

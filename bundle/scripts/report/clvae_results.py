@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-KEY = (
-    "dataset",
-    "anomaly",
-    "protocol",
-    "model",
-    "configuration",
-    "members",
-    "seed",
-    "split_seed",
-    "score",
-    "merge",
-)
-"""What makes a row unique. ``seed`` is that of an ensemble's first member."""
+from scripts.report.results import Schema
 
-MEASUREMENT = tuple(column for column in KEY if column not in ("score", "merge"))
-"""Columns that tell measurements apart: one gives every score of a detector or an ensemble."""
-
-COLUMNS = (
-    *KEY,
-    "held_out",
-    "auroc",
-    "normal",
-    "anomalous",
-    "epochs",
-    "seconds",
-    "inference_milliseconds",
-    "parameters",
-    "machine",
-    "commit",
+BENCHMARK = Schema(
+    key=(
+        "dataset",
+        "anomaly",
+        "protocol",
+        "model",
+        "configuration",
+        "members",
+        "seed",
+        "split_seed",
+        "score",
+        "merge",
+    ),
+    parts=("score", "merge"),
+    values=(
+        "held_out",
+        "auroc",
+        "normal",
+        "anomalous",
+        "epochs",
+        "seconds",
+        "inference_milliseconds",
+        "parameters",
+        "machine",
+        "commit",
+    ),
 )
-"""Columns of the file, in its order. ``seconds`` of training and ``parameters`` are an ensemble's sums,
+"""Of ``clvae.csv``: a measurement gives every score of a detector or an ensemble, whose ``seed`` is that of
+its first member. ``seconds`` of training and ``parameters`` are an ensemble's sums,
 ``inference_milliseconds`` an image's through all its members, ``epochs`` their mean."""
 
 LATENT_PREFIX = "latent_"

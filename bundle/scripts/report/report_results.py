@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-KEY = ("dataset", "modality", "run", "split_seed", "table", "part", "figure", "place")
-"""What makes a row unique."""
+from scripts.report.results import Schema
 
-MEASUREMENT = ("dataset", "modality", "run", "split_seed")
-"""Columns that tell measurements apart: a report has all figures of a run on a data set, or the reason."""
-
-COLUMNS = (*KEY, "value", "value_low", "value_high", "machine", "commit")
-"""Columns of the file: a figure with the ends of its 95 % interval over patients, where it has one."""
+REPORT = Schema(
+    key=("dataset", "modality", "run", "split_seed", "table", "part", "figure", "place"),
+    parts=("table", "part", "figure", "place"),
+    values=("value", "value_low", "value_high", "machine", "commit"),
+)
+"""Of ``report.csv``: a figure with the ends of its 95 % interval over patients, where it has one. A report
+has all figures of a run on a data set, or the reason."""
 
 
 class Layout(NamedTuple):

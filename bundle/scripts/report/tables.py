@@ -12,42 +12,32 @@ from typing import NamedTuple
 from scripts import BUNDLE_ROOT
 from scripts.errors import BundleError, InputError
 from scripts.io.atomic import write_text
-from scripts.report import (
-    ablation_results,
-    ablation_table,
-    clvae_results,
-    clvae_table,
-    detection_table,
-    report_results,
-    report_table,
-)
-from scripts.report.results import KEY, Row, read_rows
+from scripts.report import ablation_table, clvae_table, detection_table, report_table
+from scripts.report.ablation_results import DIFFERENCES
+from scripts.report.clvae_results import BENCHMARK
+from scripts.report.report_results import LAYOUTS, REPORT
+from scripts.report.results import DETECTION, Row, Schema, read_rows
 
 RESULTS = BUNDLE_ROOT / "docs" / "results"
 
 
 class Table(NamedTuple):
-    """A results file, the columns that it must have, and what makes a table of its rows."""
+    """A results file, its columns, and what makes a table of its rows."""
 
     file: str
-    key: Sequence[str]
+    schema: Schema
     make: Callable[[Sequence[Row]], str]
 
 
 TABLES: Mapping[str, Table] = {
-    "summary": Table("detection.csv", KEY, detection_table.summary_table),
-    "detection": Table("detection.csv", KEY, detection_table.detection_table),
-    "clvae_summary": Table("clvae.csv", clvae_results.KEY, clvae_table.summary_table),
-    "clvae_choices": Table("clvae.csv", clvae_results.KEY, clvae_table.choices_table),
-    "clvae_anomalies": Table("clvae.csv", clvae_results.KEY, clvae_table.anomalies_table),
-    "clvae_all": Table("clvae.csv", clvae_results.KEY, clvae_table.full_table),
-    "ablation": Table(
-        "ablation_differences.csv", ablation_results.DIFFERENCES_KEY, ablation_table.ablation_table
-    ),
-    **{
-        name: Table("report.csv", report_results.KEY, report_table.table_maker(name))
-        for name in report_results.LAYOUTS
-    },
+    "summary": Table("detection.csv", DETECTION, detection_table.summary_table),
+    "detection": Table("detection.csv", DETECTION, detection_table.detection_table),
+    "clvae_summary": Table("clvae.csv", BENCHMARK, clvae_table.summary_table),
+    "clvae_choices": Table("clvae.csv", BENCHMARK, clvae_table.choices_table),
+    "clvae_anomalies": Table("clvae.csv", BENCHMARK, clvae_table.anomalies_table),
+    "clvae_all": Table("clvae.csv", BENCHMARK, clvae_table.full_table),
+    "ablation": Table("ablation_differences.csv", DIFFERENCES, ablation_table.ablation_table),
+    **{name: Table("report.csv", REPORT, report_table.table_maker(name)) for name in LAYOUTS},
 }
 """What may stand between the markers ``<!-- table:name -->`` and ``<!-- /table:name -->`` of a page."""
 
@@ -112,7 +102,7 @@ def _update(files: Sequence[Path], results: Path, check: bool) -> list[Path]:
             raise InputError(f"{file}: expected a markdown file, found none.")
         before = after = file.read_text(encoding="utf-8")
         for name in _named(before, str(file)):
-            rows = read_rows(results / TABLES[name].file, TABLES[name].key)
+            rows = read_rows(results / TABLES[name].file, TABLES[name].schema)
             after = replace_table(after, name, TABLES[name].make(rows), str(file))
         if after != before:
             changes[file] = after
