@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.errors import InputError
-from scripts.evaluation.calibration import Calibration, calibrate, normal_quantile_threshold, normal_range
+from scripts.evaluation.calibration import Calibration, calibrate, normal_quantile_threshold
 
 SETTINGS = {
     "weights_sha256": "ab" * 32,
@@ -68,17 +68,6 @@ def test_calibration_holds_thresholds_counts_and_origin():
     assert (result.slice_quantile, result.pixel_quantile) == (0.95, 0.99)
     assert result.source == "phantom, t1ce, validation"
     assert result.created.endswith("+00:00")
-
-
-def test_normal_range_by_level():
-    levels = np.array([0.0, 0.05, 0.1, 0.3, 0.95, 1.0])
-    bands = normal_range([1.0, 3.0, 7.0, 5.0, 10.0, 20.0], levels)
-    assert len(bands) == 10
-    assert [band.slices for band in bands] == [2, 1, 0, 1, 0, 0, 0, 0, 0, 2]
-    assert (bands[0].low, bands[0].high, bands[0].median) == (0.0, 0.1, 2.0)
-    assert bands[9].percentile_5 == pytest.approx(10.5)
-    assert bands[9].percentile_95 == pytest.approx(19.5)
-    assert bands[2].median is None
 
 
 def test_permuting_slices_changes_nothing():

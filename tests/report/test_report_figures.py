@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.evaluation.calibration import normal_range
+from scripts.evaluation.normal_range import normal_range
 from scripts.evaluation.reliability import z_histogram
 from scripts.report import calibration_figures, slice_pictures
 from scripts.report.calibration_figures import gaussian_picture, quintile_picture, refusal_picture

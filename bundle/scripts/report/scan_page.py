@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.evaluation.calibration import Calibration, LevelBand
+from scripts.evaluation.calibration import Calibration
+from scripts.evaluation.normal_range import LevelBand
 from scripts.io.atomic import write_text
 from scripts.io.results import ScanResult, SliceResult
 from scripts.preflight.report import Level

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scripts.evaluation.calibration import LevelBand
+from scripts.evaluation.normal_range import LevelBand
 from scripts.report.detection_figure import ABNORMAL, NORMAL
 from scripts.report.page import Picture, draw_png
 

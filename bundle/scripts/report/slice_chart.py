@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scripts.evaluation.calibration import LevelBand
+from scripts.evaluation.normal_range import LevelBand
 from scripts.io.results import SliceResult
 from scripts.report.detection_figure import ABNORMAL, NORMAL
 from scripts.report.page import draw_png
