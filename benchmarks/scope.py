@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -38,29 +38,34 @@ class Judged(NamedTuple):
 def main() -> None:
     """Run the measurement from the command line."""
     options = _arguments()
+    print(f"{'scans':44}{'refused':>10}{'largest p refused':>20}{'smallest p mapped':>20}")
+    with tempfile.TemporaryDirectory(prefix="scope-") as folder:
+        for name, judged in _kinds(options, Path(folder)):
+            print(line(name, judged), flush=True)
+
+
+def _kinds(options: argparse.Namespace, work: Path) -> Iterator[tuple[str, list[Judged]]]:
+    """Yield the kinds of scan by name, with what the gate said of each scan; ``work`` holds the folders."""
     trained = {row["case"] for row in json.loads(options.split.read_text(encoding="utf-8"))["training"]}
     unseen = [scan for scan in find_scans(options.lgg) if scan["case"] not in trained]
     if unmasked := [scan["case"] for scan in unseen if "label" not in scan]:
         raise InputError(f"{options.lgg}: expected a lesion mask of every scan, none of {unmasked[0]} found.")
     volumes = [lesion_volume(scan["label"]) for scan in unseen]
     large = sorted(range(len(unseen)), key=volumes.__getitem__)[-LARGEST:]
-    print(f"{'scans':44}{'refused':>10}{'largest p refused':>20}{'smallest p mapped':>20}")
-    with tempfile.TemporaryDirectory(prefix="scope-") as folder:
-        work = Path(folder)
-        source = link([Path(scan["image"]) for scan in unseen], work / "unseen")
-        judged = judge(source)
-        print(line("TCGA-LGG, not trained on", judged))
-        name = f"of these, tumours of {volumes[large[0]]:.0f} to {volumes[large[-1]]:.0f} ml"
-        print(line(name, [judged[index] for index in large]))
-        print(line("without a face", judge(change(source, work / "faceless", cut_face))))
-        for name, ends in (("T1ce", ["t1ce"]), ("FLAIR", ["flair"]), ("T1 and T2", ["t1", "t2"])):
-            paths = [path for end in ends for path in sorted(options.brats.glob(f"*/*_{end}.nii.gz"))]
-            print(line(f"BraTS2021, {name}", judge(link(paths, work / name))))
-        paths = sorted(options.ms.glob("*/*_t1ce.nii.gz"))
-        print(line("multiple sclerosis", judge(link(paths, work / "ms"))))
-        print(line("TCGA-LGG, inverted", judge(change(source, work / "inverted", invert))))
-        print(line("made-up CT, window of it, knee, bottle", judge(make_up(work / "made_up"))))
-        print(line("T1 without contrast, a child", judge(options.child, DICOM)))
+    source = link([Path(scan["image"]) for scan in unseen], work / "unseen")
+    judged = judge(source)
+    yield "TCGA-LGG, not trained on", judged
+    name = f"of these, tumours of {volumes[large[0]]:.0f} to {volumes[large[-1]]:.0f} ml"
+    yield name, [judged[index] for index in large]
+    yield "without a face", judge(change(source, work / "faceless", cut_face))
+    for name, ends in (("T1ce", ["t1ce"]), ("FLAIR", ["flair"]), ("T1 and T2", ["t1", "t2"])):
+        paths = [path for end in ends for path in sorted(options.brats.glob(f"*/*_{end}.nii.gz"))]
+        yield f"BraTS2021, {name}", judge(link(paths, work / name))
+    paths = sorted(options.ms.glob("*/*_t1ce.nii.gz"))
+    yield "multiple sclerosis", judge(link(paths, work / "ms"))
+    yield "TCGA-LGG, inverted", judge(change(source, work / "inverted", invert))
+    yield "made-up CT, window of it, knee, bottle", judge(make_up(work / "made_up"))
+    yield "T1 without contrast, a child", judge(options.child, DICOM)
 
 
 def judge(scans: Path, config_file: str = NIFTI) -> list[Judged]:
