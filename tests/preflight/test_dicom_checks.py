@@ -11,6 +11,7 @@ import pytest
 from nibabel import Nifti1Image, as_closest_canonical
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import JPEGLosslessSV1, JPEGLSLossless, RLELossless, UltrasoundImageStorage
 
 from scripts.data.dicom_choice import choose_series
@@ -232,6 +233,27 @@ def test_letters_where_numbers_belong_are_refused(tmp_path: Path, element: bytes
     sentence(examine_series(only_series(tmp_path)), "dicom_damaged")
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "check"),
+    [
+        ("PixelSpacing", [5.0], "dicom_attributes"),
+        ("ImagePositionPatient", [1.0], "dicom_attributes"),
+        ("ImagesInAcquisition", [22, 22], "dicom_damaged"),
+    ],
+)
+def test_another_number_of_values_than_belongs_there_is_refused(
+    tmp_path: Path, keyword: str, value: list[float], check: str
+) -> None:
+    sentence(examine(tmp_path, lambda dataset, _: setattr(dataset, keyword, value)), check)
+
+
+def test_files_that_do_not_say_how_they_are_encoded_are_refused(tmp_path: Path) -> None:
+    for file, dataset in zip(make_series(tmp_path), make_datasets(), strict=True):
+        del dataset.file_meta.TransferSyntaxUID
+        dcmwrite(file, dataset, implicit_vr=False, little_endian=True)
+    sentence(examine_series(only_series(tmp_path)), "dicom_damaged")
+
+
 @pytest.mark.case(59)
 def test_multi_frame_file_is_read_as_the_single_frames_are(tmp_path: Path) -> None:
     make_enhanced(tmp_path / "enhanced.dcm")
@@ -352,6 +374,24 @@ def test_single_image_needs_the_word_for_it(tmp_path: Path) -> None:
     found = examine_series(series, Rules(single_slice=True))
     assert found.voxels is not None
     assert found.voxels.shape == (1, 46, 40)
+
+
+@pytest.mark.parametrize(
+    ("thickness", "spacing", "expected"),
+    [("5", None, 5.0), ("5", "6", 6.0), ("", None, 1.0), ("0", None, 1.0)],
+)
+def test_a_single_slice_is_as_thick_as_its_file_says(
+    tmp_path: Path, thickness: str, spacing: str | None, expected: float
+) -> None:
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.SliceThickness = thickness
+        if spacing is not None:
+            dataset.SpacingBetweenSlices = spacing
+
+    make_series(tmp_path, change=change, leave_out=[index for index in range(SLICES) if index != 18])
+    found = examine_series(only_series(tmp_path), Rules(single_slice=True))
+    assert found.header is not None
+    assert float(found.header.fields["pixdim"][1]) == pytest.approx(expected)
 
 
 @pytest.mark.case(57)

@@ -45,7 +45,7 @@ class DicomWriter(ScanWriter):
         series: Series = record["image"]
         headers = [read_dicom(file, pixels=False) for file in series.files]
         with quiet():
-            grid = stack_geometry(planes_of(headers), headers[0].get("SpacingBetweenSlices"))
+            grid = stack_geometry(planes_of(headers))
         return source_geometry(volume_header(series.key, grid).fields)
 
     def inputs(self, record: Mapping[str, Any]) -> list[InputFile]:

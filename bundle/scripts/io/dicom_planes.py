@@ -25,6 +25,8 @@ class Plane:
     """(6,) directions of a row and of a column."""
     spacing: Vector
     """(2,) mm between rows, between columns."""
+    step: float | None
+    """To the next slice, or else the thickness of this one, mm; None where the file says neither."""
     shape: tuple[int, int]
     """Rows, columns."""
     frame_of_reference: str
@@ -56,16 +58,14 @@ def is_multi_frame(header: Dataset) -> bool:
     return "PerFrameFunctionalGroupsSequence" in header
 
 
-def stack_geometry(planes: Sequence[Plane], spacing_between_slices: float | None = None) -> VolumeGeometry:
-    """Return the grid (slices, rows, columns) of planes that have passed every check.
+def stack_geometry(planes: Sequence[Plane]) -> VolumeGeometry:
+    """Return the grid (slices, rows, columns) of planes that have passed every check, in any order.
 
-    Args:
-        planes: in any order.
-        spacing_between_slices: of a single slice, mm; of several it is measured.
+    The distance of slices is measured; of a single one it is what the file says, or else 1 mm.
     """
     first = min(planes, key=lambda plane: plane.along)
     extent = max(plane.along for plane in planes) - first.along
-    step = extent / (len(planes) - 1) if len(planes) > 1 else spacing_between_slices or 1.0
+    step = extent / (len(planes) - 1) if len(planes) > 1 else first.step or 1.0
     return VolumeGeometry.from_attributes(
         image_position=first.position.tolist(),
         image_orientation=first.orientation.tolist(),
@@ -93,6 +93,7 @@ def _plane(header: Dataset, places: Sequence[Dataset], number: object) -> Plane:
         position=_numbers(places, "ImagePositionPatient", 3),
         orientation=_numbers(places, "ImageOrientationPatient", 6),
         spacing=_numbers(places, "PixelSpacing", 2),
+        step=_step([*places, header]),
         shape=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
     )
@@ -107,6 +108,12 @@ def _groups(items: Sequence[Dataset]) -> list[Dataset]:
 def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> Vector:
     for place in places:
         value = place.get(keyword)
-        if value is not None and len(value) == count:
-            return np.array([float(one) for one in value], dtype=np.float64)
+        numbers = np.atleast_1d(np.array([] if value is None else value, dtype=np.float64))
+        if numbers.size == count:
+            return numbers
     return np.full(count, np.nan)
+
+
+def _step(places: Sequence[Dataset]) -> float | None:
+    found = [place.get(keyword) for keyword in ("SpacingBetweenSlices", "SliceThickness") for place in places]
+    return next((float(value) for value in found if value is not None and value > 0), None)

@@ -91,7 +91,7 @@ class DicomSource:
     ) -> DicomSource:
         """Take over from headers that have passed the checks, in any order; see the fields."""
         planes = planes_of(headers)
-        geometry = stack_geometry(planes, headers[0].get("SpacingBetweenSlices"))
+        geometry = stack_geometry(planes)
         ordered = list(headers)
         if len(headers) > 1:
             ordered = [headers[i] for i in sorted(range(len(planes)), key=lambda i: planes[i].along)]

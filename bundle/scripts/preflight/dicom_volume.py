@@ -8,7 +8,7 @@ from typing import cast
 
 import nibabel
 import numpy as np
-from highdicom import Image, VolumeGeometry, get_volume_from_series
+from highdicom import Image, Volume, VolumeGeometry, get_volume_from_series
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -24,6 +24,7 @@ from scripts.preflight.report import Report, collect, refuse, stops
 from scripts.preflight.rules import Rules
 from scripts.preflight.scan_header import ScanHeader
 
+_SAME_PLACE_MM = 1e-3
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM counts to the left and back, NIfTI to the right and front."""
 
@@ -65,11 +66,12 @@ def examine_series(series: Series, rules: Rules | None = None, pixels: bool = Tr
         stack = Stack(series, headers)
         try:
             reports = check_stack(stack)
-        except ValueError as error:  # letters where numbers belong
+        except (ValueError, TypeError, AttributeError) as error:
+            # Letters or several values where a number belongs; no element that every file has to have.
             reports = [_damaged(error)]
         if stops(reports):
             return Examined(tuple(reports))
-        geometry = stack_geometry(stack.planes, headers[0].get("SpacingBetweenSlices"))
+        geometry = stack_geometry(stack.planes)
         header = volume_header(series.key, geometry, rules)
         for check in (check_dimensions, check_memory, *GRID_CHECKS):
             reports += collect([check(header)])
@@ -116,10 +118,17 @@ def _read_voxels(series: Series, geometry: VolumeGeometry) -> NDArray[np.float32
             volume = get_volume_from_series(datasets, orientation_tol=SAME_DIRECTION, **options)  # type: ignore[arg-type]
     except Exception as error:  # highdicom, pydicom and each codec raise their own
         return _damaged(error)
-    if not volume.geometry_equal(geometry, tol=1e-3):
+    if _is_elsewhere(volume, geometry):
         return refuse("dicom_volume", "highdicom places the images elsewhere", "please report it")
     voxels = cast(NDArray[np.float32], volume.array)
     return voxels.max() + voxels.min() - voxels if _is_inverted(datasets[0]) else voxels
+
+
+def _is_elsewhere(volume: Volume, geometry: VolumeGeometry) -> bool:
+    """Tell whether pixels lie on another grid; highdicom takes a single slice for 1 mm thick."""
+    first = 1 if geometry.spatial_shape[0] == 1 else 0
+    moved = np.abs(volume.affine - geometry.affine)[:3, first:]
+    return volume.spatial_shape != geometry.spatial_shape or float(moved.max()) > _SAME_PLACE_MM
 
 
 def _is_inverted(header: Dataset) -> bool:
