@@ -49,22 +49,20 @@ def write_map(
     source: str | Path | nibabel.Nifti1Header,
     path: str | Path,
     description: str,
-    *,
-    verify: bool = True,
 ) -> Path:
     """Write one volume on the grid of ``source``, atomically, and return ``path``.
 
     Shape and affine equal the source's bit for bit: sform and qform with their codes, pixdim and
     units are copied, and trailing axes of length 1 come back. A source with several volumes
     gives a 3-D map on the same grid. Values are stored as they are (slope 1, intercept 0). The same
-    array gives the same bytes. Extra memory is a few slabs of 8 MiB.
+    array gives the same bytes. The file is read back and compared before it gets its name. Extra
+    memory is a few slabs of 8 MiB.
 
     Args:
         array: (X, Y, Z) float32, or uint8 for a mask, in the voxel order of ``source``.
         source: The scan that the map belongs to, or its header.
         path: Ends in .nii or .nii.gz.
         description: Goes into the header, cut to 79 bytes.
-        verify: Read the file back and compare it before it gets its name.
 
     Raises:
         InputError: ``path`` is the source itself or no NIfTI name, or the source has no usable grid.
@@ -83,9 +81,8 @@ def write_map(
     output.header["scl_slope"], output.header["scl_inter"] = 1, 0
     with atomic_path(path) as temporary:
         nibabel.save(output, temporary)
-        if verify:
-            # One open file for all slabs: a compressed one would be unpacked from its start for each.
-            _compare(kind.from_filename(temporary, mmap=False, keep_file_open=True), values, affine, path)
+        # One open file for all slabs: a compressed one would be unpacked from its start for each.
+        _compare(kind.from_filename(temporary, mmap=False, keep_file_open=True), values, affine, path)
     return path
 
 

@@ -60,9 +60,9 @@ class SliceResult:
     abnormal: bool | None = None
     """Score above the slice threshold; None where there is no threshold."""
     epistemic_mean: float | None = None
-    """Mean epistemic variance over the foreground, normalised intensity^2."""
+    """Mean epistemic variance of the scored pixels, see ``scripts.uncertainty.scores.variance_unit``."""
     aleatoric_mean: float | None = None
-    """Mean aleatoric variance over the foreground, normalised intensity^2."""
+    """Mean aleatoric variance of these, in the same unit."""
 
 
 @dataclass

@@ -39,10 +39,6 @@ _VERDICTS = {None: "", True: ", above the threshold", False: ", not above the th
 """Not a diagnosis: a slice below the threshold may hold a lesion."""
 
 
-_VERDICTS = {None: "", True: ", above the threshold", False: ", not above the threshold"}
-"""Not a diagnosis: a slice below the threshold may hold a lesion."""
-
-
 def report_lines(result: ScanResult) -> list[str]:
     """Return the text of the first page."""
     limits = result.calibration
