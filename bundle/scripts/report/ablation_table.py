@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scripts.report.ablation_results import FULL, METRICS
+from scripts.report.cells import EMPTY
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
-from scripts.report.spread import EMPTY, numbers
+from scripts.report.spread import numbers
 
 CHANCE = 0.5
 """What a score that knows nothing has, of both figures."""

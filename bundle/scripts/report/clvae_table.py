@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+from scripts.report.cells import EMPTY
 from scripts.report.choosing import STAND_IN, Choice, choose
 from scripts.report.clvae_results import LATENT_PREFIX
 from scripts.report.clvae_verdicts import Mean, verdicts
 from scripts.report.markdown import markdown_table
 from scripts.report.results import Row
-from scripts.report.spread import EMPTY
 
 CHOSEN = "chosen"
 MERGE = "classes, geometric"

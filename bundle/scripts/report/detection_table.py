@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from scripts.report.cells import EMPTY
+from scripts.report.markdown import markdown_table
 from scripts.report.results import TRIVIAL, Row
-from scripts.report.spread import EMPTY, measured, numbers
+from scripts.report.spread import measured, numbers
 
 SUMMARY_COLUMNS = (
     "Data",
@@ -27,10 +30,13 @@ NOTES = """\
 AUROC and AP: slices, as on a test with as many normal as abnormal ones. Matched AUROC: abnormal slices
 against normal slices of the same level only, which position alone barely raises above 0.5. Pixel AP: of the
 anomaly map, all foreground pixels of the test. Each is the mean over seeds and splits ± standard deviation,
-in brackets the 95 % interval over resampled patients (its ends averaged; none where a test has fewer than
-five patients). Above trivial: whether the matched AUROC is higher than that of the best baseline without a
-model on the same patients; "unclear" where its interval reaches down to it. A model with "no" has not
-learned to see lesions."""
+in brackets the 95 % interval over resampled patients: its ends averaged, none where one of the rows has none,
+for example because its test has fewer than five patients. Above trivial: whether the matched AUROC is higher
+than that of the best baseline without a model on the same patients; "unclear" where no interval lies above
+it. A model with "no" has not learned to see lesions."""
+
+_HASH = re.compile(r"^([0-9a-f]{7})[0-9a-f]*")
+"""Of a commit; "-dirty" behind it says that files were changed, and stays."""
 
 Cell = Callable[[Sequence[Row]], str]
 
@@ -47,7 +53,7 @@ def detection_table(rows: Sequence[Row]) -> str:
     Raises:
         InputError: a cell that should hold a number does not.
     """
-    return "\n".join([*_table(rows, _columns(rows)), "", NOTES, *_undefined_notes(rows)])
+    return "\n".join([_table(rows, _columns(rows)), "", NOTES, *_undefined_notes(rows)])
 
 
 def summary_table(rows: Sequence[Row]) -> str:
@@ -60,7 +66,7 @@ def summary_table(rows: Sequence[Row]) -> str:
         models.setdefault((row["dataset"], row["modality"], row["configuration"]), []).append(row)
     shown = [row for model in models.values() for row in _headline(model)]
     columns = {header: cell for header, cell in _columns(rows).items() if header in SUMMARY_COLUMNS}
-    return "\n".join([*_table(shown, columns), "", NOTES])
+    return "\n".join([_table(shown, columns), "", NOTES])
 
 
 def _headline(model: Sequence[Row]) -> list[Row]:
@@ -86,13 +92,13 @@ def _best(rows: Sequence[Row], scores: Sequence[str], metric: str) -> tuple[str,
     return max(means.items(), key=lambda item: item[1], default=("", math.nan))
 
 
-def _table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> list[str]:
+def _table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> str:
     lines: dict[tuple[str, ...], list[Row]] = {}
     for row in sorted(rows, key=_line_order):
         lines.setdefault(_line_order(row), []).append(row)
     cells = {header: [cell(line) for line in lines.values()] for header, cell in columns.items()}
     filled = {header: column for header, column in cells.items() if set(column) - {EMPTY}}
-    return [_join(filled), _join("---" for _ in filled), *map(_join, zip(*filled.values(), strict=True))]
+    return markdown_table(list(filled), list(zip(*filled.values(), strict=True)))
 
 
 def _line_order(row: Row) -> tuple[str, ...]:
@@ -128,7 +134,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, Cell]:
         "Minutes": lambda line: _range(line, "minutes"),
         "Machine": lambda line: _names(line, "machine"),
         "Commit": lambda line: _names(
-            [row | {"commit": row.get("commit", "")[:7]} for row in line], "commit"
+            [row | {"commit": _HASH.sub(r"\1", row.get("commit", ""))} for row in line], "commit"
         ),
     }
 
@@ -173,10 +179,6 @@ def _count(line: Sequence[Row], column: str) -> str:
 
 def _names(line: Sequence[Row], column: str) -> str:
     return ", ".join(dict.fromkeys(row[column] for row in line if row.get(column))) or EMPTY
-
-
-def _join(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _undefined_notes(rows: Sequence[Row]) -> list[str]:

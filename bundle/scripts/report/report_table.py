@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from scripts.report.markdown import markdown_table
 from scripts.report.report_results import LAYOUTS
 from scripts.report.results import Row
-from scripts.report.spread import measured
+from scripts.report.spread import measured, numbers
 
 
 def table_maker(table: str) -> Callable[[Sequence[Row]], str]:
@@ -34,7 +34,7 @@ def _make_table(table: str, rows: Sequence[Row]) -> str:
     places = (_heading(layout.place_heading, name) for name in columns)
     header = ["Data", "Model", layout.part_heading, "Figure", *places, "Runs"]
     body = [
-        [*line, *(measured(cells.get(name, ()), "value") for name in columns), str(len(_runs(cells)))]
+        [*line, *(_cell(cells.get(name, ()), len(_runs(cells))) for name in columns), str(len(_runs(cells)))]
         for line, cells in lines.items()
     ]
     shown = [index for index, name in enumerate(header) if name and any(line[index] for line in body)]
@@ -50,6 +50,12 @@ def model_of(row: Row) -> str:
     'lesion_unet'
     """
     return re.sub(r" \d+$", "", row["run"])
+
+
+def _cell(rows: Sequence[Row], runs: int) -> str:
+    """Return the mean over the runs; with their number, where it is that of fewer than the line's."""
+    text, count = measured(rows, "value"), len(numbers(rows, "value"))
+    return f"{text}, {count} of {runs} runs" if 0 < count < runs else text
 
 
 def _heading(text: str, name: str) -> str:

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from scripts.errors import InputError
+from scripts.report.cells import EMPTY
 from scripts.report.results import Row
-
-EMPTY = "-"
 
 
 def numbers(line: Iterable[Row], column: str) -> list[float]:
@@ -31,7 +30,7 @@ def numbers(line: Iterable[Row], column: str) -> list[float]:
 def measured(line: Sequence[Row], metric: str) -> str:
     """Return "mean ± standard deviation over seeds (interval over patients)", as far as known.
 
-    Of several intervals the ends are averaged.
+    Of several intervals the ends are averaged; without one for every value, none is given.
     """
     values = numbers(line, metric)
     if not values:
@@ -40,4 +39,6 @@ def measured(line: Sequence[Row], metric: str) -> str:
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.3f}"
     low, high = (numbers(line, metric + end) for end in ("_low", "_high"))
-    return text + (f" ({statistics.mean(low):.3f} to {statistics.mean(high):.3f})" if low and high else "")
+    if len(low) == len(high) == len(values):
+        text += f" ({statistics.mean(low):.3f} to {statistics.mean(high):.3f})"
+    return text
