@@ -47,6 +47,15 @@ def test_seeds_of_a_model_are_one_line_and_other_models_have_their_own(tmp_path:
     assert (vae["Model"], vae["aleatoric variance"], vae["Runs"]) == ("vae", "0.500", "1")
 
 
+def test_a_cell_of_fewer_runs_than_its_line_says_so(tmp_path: Path) -> None:
+    other = correlation("unet 0", 0.2) | {"variance": "epistemic"}
+    first = {"correlation": [correlation("unet 0", 0.1), other]}
+    second = {"correlation": [correlation("unet 1", 0.3)]}
+    (line,) = lines(table_maker("correlation")(kept(tmp_path, first, second)))
+    assert (line["aleatoric variance"], line["Runs"]) == ("0.200 ± 0.141", "2")
+    assert line["epistemic variance"] == "0.200, 1 of 2 runs"
+
+
 def test_a_report_made_again_replaces_its_rows(tmp_path: Path) -> None:
     one, other = ({"correlation": [correlation("unet 0", value)]} for value in (0.1, 0.9))
     (line,) = lines(table_maker("correlation")(kept(tmp_path, one, other)))

@@ -84,6 +84,22 @@ def test_seeds_become_one_line_with_mean_deviation_and_interval(results):
     assert (position["Score"], position["Matched AUROC"], position["Minutes"]) == ("position", "0.550", "-")
 
 
+def test_an_interval_that_not_every_row_has_is_neither_shown_nor_relied_on(tmp_path):
+    rows = [make_row(seed=0, auroc_matched=0.9, auroc_matched_low=0.8, auroc_matched_high=0.95)]
+    rows.append(make_row(seed=1, auroc_matched=0.8, auroc_matched_low=None, auroc_matched_high=None))
+    model, _ = table_of(tmp_path, [*rows, make_baseline_row("position", 0.6)])
+    assert model["Matched AUROC"] == "0.850 ± 0.071"
+    assert model["Above trivial"] == "unclear (position 0.600)"
+
+
+@pytest.mark.parametrize(
+    ("commit", "shown"), [("0123456789", "0123456"), ("0123456789-dirty", "0123456-dirty")]
+)
+def test_a_commit_is_cut_but_says_that_files_were_changed(tmp_path, commit, shown):
+    (line,) = table_of(tmp_path, [make_row(commit=commit)])
+    assert line["Commit"] == shown
+
+
 @pytest.mark.parametrize(
     ("matched", "low", "verdict"),
     [

@@ -159,7 +159,7 @@ def _above_trivial(line: Sequence[Row], rows: Sequence[Row]) -> str:
     if statistics.mean(values) <= highest:
         verdict = "**no**"
     else:
-        verdict = "yes" if low and statistics.mean(low) > highest else "unclear"
+        verdict = "yes" if len(low) == len(values) and statistics.mean(low) > highest else "unclear"
     return f"{verdict} ({best} {highest:.3f})"
 
 
