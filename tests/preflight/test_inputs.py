@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, ornt_transform
+from scipy.ndimage import binary_fill_holes
 
 from scripts.preflight.battery import examine, examine_headers
 from scripts.preflight.loading import LoadScand
 from scripts.preflight.report import decide, stops
+from tests import people
 from tests.preflight.files import HEAD, INPUTS, Input
 
 refused = [one for one in INPUTS if one.refused]
@@ -77,6 +81,41 @@ def test_broken_voxels_are_listed_and_become_background(tmp_path: Path) -> None:
     same = np.ones(HEAD.shape, dtype=bool)
     same[20:22, 23, 18] = False
     np.testing.assert_array_equal(found.voxels[0][same], HEAD[same])
+
+
+@pytest.mark.case(6)
+@pytest.mark.case(24)
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "PSR", "SPR", "PIR", "SAL"])
+@pytest.mark.parametrize("face_is_cut", [False, True])
+def test_a_background_of_nan_is_one_of_0_in_any_orientation(
+    tmp_path: Path, codes: str, face_is_cut: bool
+) -> None:
+    """The neck, or a face at the edge of the scan, is then all of the border that is finite."""
+    head = people.person(0)
+    outside = ~binary_fill_holes(head > 20)
+    last = 1 + np.flatnonzero((~outside).any(axis=(0, 2))).max()
+    turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    voxels = []
+    for name, background in (("zero", 0.0), ("nan", np.nan)):
+        values = np.where(outside, background, head)[:, : last - 1 if face_is_cut else None]
+        path = tmp_path / f"{name}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), people.AFFINE).as_reoriented(turn), path)
+        found = examine([path])
+        assert not stops(found.reports)
+        assert found.voxels is not None
+        voxels.append(found.voxels)
+    np.testing.assert_array_equal(*voxels)
+
+
+def test_broken_voxels_are_listed_as_they_are_stored(tmp_path: Path) -> None:
+    values = people.person(0)
+    values[20, 30, 8] = np.nan
+    turned = nibabel.Nifti1Image(values, people.AFFINE).as_reoriented(
+        ornt_transform(axcodes2ornt("RAS"), axcodes2ornt("SPL"))
+    )
+    nibabel.save(turned, tmp_path / "scan.nii.gz")
+    (report,) = (one for one in examine([tmp_path / "scan.nii.gz"]).reports if one.check == "finite")
+    assert report.numbers["voxels"] == np.argwhere(np.isnan(turned.get_fdata())).tolist()
 
 
 def test_reader_says_nothing_of_codecs_that_it_does_not_use(recwarn: pytest.WarningsRecorder) -> None:

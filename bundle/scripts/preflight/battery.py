@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.preflight.brain_mask import apply_mask, check_mask_grid, find_mask, read_mask
-from scripts.preflight.content_checks import CONTENT_CHECKS
+from scripts.preflight.content_checks import check_content, check_negative, mend_broken_voxels
 from scripts.preflight.file_checks import FILE_CHECKS
 from scripts.preflight.grid_checks import GRID_CHECKS, check_affine, check_voxel_size
 from scripts.preflight.header_checks import HEADER_CHECKS
@@ -130,15 +130,23 @@ def _check_mask(scan: ScanHeader) -> tuple[ScanHeader | None, list[Report]]:
 def examine_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Report]:
     """Run every check on voxels (C, X, Y, Z), up to the first refusal; safe fixes are made in place."""
     reports: list[Report] = []
-    orientation = nibabel.io_orientation(header.affine)
-    size = header.voxel_size[list(header.world_axes)]
     for volume in voxels:
-        for check in CONTENT_CHECKS:
-            reports += collect([check(volume)])
-            if stops(reports):
-                return reports
-        canonical = nibabel.apply_orientation(volume, orientation)
-        reports += collect([check_quality(canonical, (float(size[0]), float(size[1]), float(size[2])))])
+        reports += _examine_volume(volume, header)
+        if stops(reports):
+            return reports
+    return reports
+
+
+def _examine_volume(volume: NDArray[np.float32], header: ScanHeader) -> list[Report]:
+    # A view with the head upwards: what is mended in it is mended in the volume.
+    canonical = nibabel.apply_orientation(volume, nibabel.io_orientation(header.affine))
+    size = header.voxel_size[list(header.world_axes)]
+    spacing = (float(size[0]), float(size[1]), float(size[2]))
+    reports = collect([mend_broken_voxels(volume, canonical)])
+    if not stops(reports):
+        reports += collect([check_content(volume)])
+    if not stops(reports):
+        reports += collect([check_negative(volume), check_quality(canonical, spacing)])
     return reports
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
@@ -23,10 +21,14 @@ _SAMPLE = 500_000
 Volume = NDArray[np.float32]
 
 
-def mend_broken_voxels(voxels: Volume) -> Report | None:
+def mend_broken_voxels(stored: Volume, voxels: Volume) -> Report | None:
     """Set NaN and infinite voxels to the background where that is safe, refuse them elsewhere.
 
     Safe is outside of the head (there they often mean background), or less than 0.1 % of the voxels.
+
+    Args:
+        stored: as in the file, whose places are reported.
+        voxels: a view of the same, (X, Y, Z) with the head upwards along the last axis.
     """
     broken = ~np.isfinite(voxels)
     count = int(broken.sum())
@@ -34,9 +36,9 @@ def mend_broken_voxels(voxels: Volume) -> Report | None:
         return None
     if count == voxels.size:
         return refuse("finite", "expected finite intensities, found none", "repair the file")
+    places = np.argwhere(~np.isfinite(stored))[:LISTED].tolist()
     voxels[broken] = _background(voxels, broken)
     inside = int((broken & _head(voxels)).sum())
-    places = np.argwhere(broken)[:LISTED].tolist()
     numbers = {"count": count, "inside": inside, "voxels": places}
     found = f"{count} voxels are NaN or infinite, {inside} of them inside the head, the first at {places[0]}"
     if inside > 0 and count >= MAX_BROKEN * voxels.size:
@@ -75,19 +77,15 @@ def check_negative(voxels: Volume) -> Report | None:
     )
 
 
-CONTENT_CHECKS: tuple[Callable[[Volume], Report | None], ...] = (
-    mend_broken_voxels,
-    check_content,
-    check_negative,
-)
-"""In this order: what comes later needs finite voxels."""
-
-
 def _background(voxels: Volume, broken: NDArray[np.bool_]) -> float:
-    """Return the median of the finite border; where there is none, 0 or the lowest value."""
+    """Return the median of the border; 0 or the lowest value where most of it is broken.
+
+    A border that is NaN for lack of a scan is finite only where the head touches it.
+    """
     edges = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
-    border = np.concatenate([voxels[edge][~broken[edge]] for edge in edges])
-    return float(np.median(border)) if border.size else float(min(0, voxels[~broken].min()))
+    border = np.concatenate([voxels[edge].ravel() for edge in edges])
+    finite = np.concatenate([~broken[edge].ravel() for edge in edges])
+    return float(np.median(border[finite])) if finite.mean() > 0.5 else float(min(0, voxels[~broken].min()))
 
 
 def _head(voxels: Volume) -> NDArray[np.bool_]:
