@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -71,6 +72,17 @@ def test_a_mask_that_is_none_is_refused(
     assert found.voxels is None
     with pytest.raises(InputError, match=f"a_t1ce.nii.gz: .*{says}"):
         decide(found.name, found.reports)
+
+
+def test_what_is_allowed_of_the_scan_is_allowed_of_its_mask(tmp_path: Path) -> None:
+    for name, values in (("a_t1ce", HEAD), ("a_brain_mask", BRAIN)):
+        image = nibabel.Nifti1Image(values.astype(np.float32), np.diag([*people.SPACING, 1]))
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    path = tmp_path / "a_t1ce.nii.gz"
+    assert examine([path], APPLY).voxels is None
+    assert examine([path], Rules(brain_mask="apply", assume_identity=True)).voxels is not None
 
 
 @pytest.mark.case(27)

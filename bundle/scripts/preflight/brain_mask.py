@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def find_mask(scan: ScanHeader) -> Report | ScanHeader:
     """Return the header of a scan's brain mask, or the refusal when there is none, or several."""
     masks = find_brain_masks(scan.path)
     if len(masks) == 1:
-        return ScanHeader(masks[0])
+        return ScanHeader(masks[0], replace(scan.rules, volume=None))
     found = ", ".join(path.name for path in masks) or "none"
     wanted = f"{nifti_stem(scan.path)}_brain_mask.nii.gz"
     finding = f"expected one brain mask beside the scan, such as {wanted}, found {found}"
