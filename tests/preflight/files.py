@@ -240,7 +240,10 @@ INPUTS = (
     Input("22-negative-form", raw_header(sform_code=-1, qform_code=0), "fields", says="sform_code -1"),
     Input("22-nan-intercept", raw_header(scl_slope=1, scl_inter=np.nan), "fields", says="scl_inter nan"),
     Input("22-nan-offset", raw_header(vox_offset=np.nan), "fields", says="vox_offset nan", suffix=".nii"),
+    Input("22-zero-offset", raw_header(vox_offset=0), "fields", says="vox_offset 0", suffix=".nii"),
+    Input("22-zero-offset-gz", raw_header(vox_offset=0), "fields", says="vox_offset 0"),
     Input("22-qfac-0", raw_header(sform_code=0, qform_code=1, pixdim=[0, 5, 5, 4.5, 1, 1, 1, 1])),
+    Input("22-qfac-0-beside-sform", raw_header(qform_code=1, pixdim=[0, 5, 5, 4.5, 1, 1, 1, 1])),
     Input("22-negative-pixdim", raw_header(pixdim=[1, 5, -5, 4.5, 1, 1, 1, 1]), "voxel_size", says="-5"),
     Input(
         "23-metres", with_header(lambda made: made.header.set_xyzt_units("meter")), "unit", says="unit meter"

@@ -87,17 +87,22 @@ def read_header(source: str | Path | nibabel.Nifti1Header, mend: bool = True) ->
         ) from error
 
 
+def with_handedness(header: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+    """Return the header with pixdim[0] 1 in the place of 0, as nifti1.h reads a qform's; a copy if so."""
+    if header["pixdim"][0] == 0:
+        header = header.copy()
+        header["pixdim"][0] = 1
+    return header
+
+
 def best_affine(header: nibabel.Nifti1Header, name: str) -> NDArray[np.float64]:
     """Return the (4, 4) affine that nibabel uses for ``header``.
 
     Raises:
         InputError: It is not finite or not invertible; the message names ``name``.
     """
-    if header["pixdim"][0] == 0:  # of a qform: counts as 1 (nifti1.h)
-        header = header.copy()
-        header["pixdim"][0] = 1
     try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        affine = np.asarray(with_handedness(header).get_best_affine(), dtype=np.float64)
     except (HeaderDataError, ValueError) as error:
         raise InputError(
             f"{name}: the qform does not describe a grid ({error}); repair the header"

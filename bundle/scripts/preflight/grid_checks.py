@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.data.straightening import is_sheared
 from scripts.errors import InputError
-from scripts.io.geometry import spatial_unit
+from scripts.io.geometry import spatial_unit, with_handedness
 from scripts.preflight.report import Level, Report, refuse
 from scripts.preflight.scan_header import TOLERANCE_MM, ScanHeader
 
@@ -178,7 +178,7 @@ GRID_CHECKS: tuple[Callable[[ScanHeader], Report | None], ...] = (
 def _distance(header: ScanHeader) -> float:
     """Return the largest distance of a corner under sform and qform, mm; NaN without a usable qform."""
     try:
-        return header.distance(header.fields.get_qform())
+        return header.distance(with_handedness(header.fields).get_qform())
     except (HeaderDataError, ValueError):
         return float("nan")
 

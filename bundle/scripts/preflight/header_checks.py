@@ -35,6 +35,8 @@ def check_fields(header: ScanHeader) -> Report | None:
     slope, intercept, offset = (float(fields[name]) for name in ("scl_slope", "scl_inter", "vox_offset"))
     if not math.isfinite(offset) or (math.isfinite(slope) and slope and not math.isfinite(intercept)):
         return _damaged(f"scl_slope {slope}, scl_inter {intercept}, vox_offset {offset}")
+    if fields.is_single and offset < fields.single_vox_offset:  # nibabel would read the header as voxels
+        return _damaged(f"vox_offset {offset:g}, within the header")
     try:
         fields.copy().check_fix(_silent, error_level=40)
     except HeaderDataError as error:
