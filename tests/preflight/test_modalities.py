@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from scripts.errors import InputError
 from scripts.preflight.battery import examine
@@ -60,6 +62,35 @@ def test_modalities_are_resampled_to_the_first_when_asked(tmp_path: Path) -> Non
     between = (HEAD[:-1] + HEAD[1:]) / 2
     np.testing.assert_allclose(found.voxels[1, 1:], between, rtol=1e-5)
     assert [one.check for one in found.reports if one.level == "warning"] == ["same_grid"]
+
+
+@pytest.mark.case(33)
+@pytest.mark.parametrize("codes", ["RAS", "SPL"])
+def test_what_a_modality_leaves_out_is_its_background_not_its_edge(tmp_path: Path, codes: str) -> None:
+    wide = np.pad(HEAD, ((3, 3), (3, 3), (0, 0)))
+    affine = AFFINE.copy()
+    affine[:3, 3] -= AFFINE[:3, :3] @ [3, 3, 0]
+    narrow = nibabel.Nifti1Image(HEAD + 100, AFFINE).as_reoriented(
+        ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    )
+    nibabel.save(narrow, tmp_path / "a_flair.nii.gz")
+    paths = [save_scan(tmp_path / "a_t1.nii.gz", wide, affine), tmp_path / "a_flair.nii.gz"]
+    found = examine(paths, Rules(resample_to="first"))
+    decide(found.name, found.reports)
+    assert found.voxels is not None
+    np.testing.assert_allclose(found.voxels[1], wide + 100, rtol=1e-5)
+
+
+@pytest.mark.case(33)
+def test_a_modality_that_leaves_out_part_of_the_head_is_refused(tmp_path: Path) -> None:
+    part = AFFINE.copy()
+    part[:3, 3] += AFFINE[:3, :3] @ [0, 0, 12]
+    found = examine(pair(tmp_path, HEAD[..., 12:24], part), Rules(resample_to="first"))
+    assert found.voxels is None
+    with pytest.raises(
+        InputError, match=r"expected a_flair.nii.gz to cover the head in a_t1.nii.gz, \d+% of it"
+    ):
+        decide(found.name, found.reports)
 
 
 def test_a_finding_about_one_of_several_files_names_it(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from scripts.preflight.content_checks import check_content, check_negative, mend
 from scripts.preflight.file_checks import FILE_CHECKS
 from scripts.preflight.grid_checks import GRID_CHECKS, check_affine, check_voxel_size
 from scripts.preflight.header_checks import HEADER_CHECKS
-from scripts.preflight.modalities import align, check_same_grid
+from scripts.preflight.modalities import align, check_coverage, check_same_grid
 from scripts.preflight.quality_checks import check_quality
 from scripts.preflight.reading import read_voxels
 from scripts.preflight.report import Level, Report, collect, stops
@@ -81,11 +80,15 @@ def examine(
     found = examine_headers(paths, rules, channels)
     if stops(found.reports):
         return found
-    reports, volumes = list(found.reports), []
+    reports = list(found.reports)
+    volumes: list[NDArray[np.float32]] = []
     for header in found.headers:
         voxels = read_voxels(header)
         new = [voxels] if isinstance(voxels, Report) else examine_content(voxels, header) if content else []
-        reports += _named(new, header, len(found.headers) > 1)
+        new = _named(new, header, len(found.headers) > 1)
+        if content and volumes and not stops(new):
+            new += collect([check_coverage(volumes[0][0], header, found.headers[0])])
+        reports += new
         if isinstance(voxels, Report) or stops(new):
             return Examination(found.headers, tuple(reports))
         volumes.append(align(voxels, header, found.headers[0]))
@@ -139,7 +142,7 @@ def examine_content(voxels: NDArray[np.float32], header: ScanHeader) -> list[Rep
 
 def _examine_volume(volume: NDArray[np.float32], header: ScanHeader) -> list[Report]:
     # A view with the head upwards: what is mended in it is mended in the volume.
-    canonical = nibabel.apply_orientation(volume, nibabel.io_orientation(header.affine))
+    canonical = header.canonical(volume)
     size = header.voxel_size[list(header.world_axes)]
     spacing = (float(size[0]), float(size[1]), float(size[2]))
     reports = collect([mend_broken_voxels(volume, canonical)])

@@ -37,8 +37,8 @@ def mend_broken_voxels(stored: Volume, voxels: Volume) -> Report | None:
     if count == voxels.size:
         return refuse("finite", "expected finite intensities, found none", "repair the file")
     places = np.argwhere(~np.isfinite(stored))[:LISTED].tolist()
-    voxels[broken] = _background(voxels, broken)
-    inside = int((broken & _head(voxels)).sum())
+    voxels[broken] = background_level(voxels, ~broken)
+    inside = int((broken & head_mask(voxels)).sum())
     numbers = {"count": count, "inside": inside, "voxels": places}
     found = f"{count} voxels are NaN or infinite, {inside} of them inside the head, the first at {places[0]}"
     if inside > 0 and count >= MAX_BROKEN * voxels.size:
@@ -77,18 +77,23 @@ def check_negative(voxels: Volume) -> Report | None:
     )
 
 
-def _background(voxels: Volume, broken: NDArray[np.bool_]) -> float:
+def background_level(voxels: Volume, finite: NDArray[np.bool_] | None = None) -> float:
     """Return the median of the border; 0 or the lowest value where most of it is broken.
 
     A border that is NaN for lack of a scan is finite only where the head touches it.
+
+    Args:
+        voxels: (X, Y, Z), the head upwards along the last axis.
+        finite: (X, Y, Z) voxels that are numbers; None where all are.
     """
+    finite = np.isfinite(voxels) if finite is None else finite
     edges = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
     border = np.concatenate([voxels[edge].ravel() for edge in edges])
-    finite = np.concatenate([~broken[edge].ravel() for edge in edges])
-    return float(np.median(border[finite])) if finite.mean() > 0.5 else float(min(0, voxels[~broken].min()))
+    known = np.concatenate([finite[edge].ravel() for edge in edges])
+    return float(np.median(border[known])) if known.mean() > 0.5 else float(min(0, voxels[finite].min()))
 
 
-def _head(voxels: Volume) -> NDArray[np.bool_]:
+def head_mask(voxels: Volume) -> NDArray[np.bool_]:
     """Return the head with its holes filled; all voxels where there is none to be found."""
     try:
         return binary_fill_holes(voxels > find_foreground(voxels).threshold)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -71,6 +72,10 @@ class ScanHeader:
         """Return the largest distance of a corner voxel under this affine (4, 4) and the header's own."""
         corners = np.array([(*corner, 1) for corner in product(*((0, length - 1) for length in self.space))])
         return float(np.linalg.norm((corners @ (affine - self.affine).T)[:, :3], axis=1).max())
+
+    def canonical(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """Return a view of a stored volume (X, Y, Z) whose axes run to the right, the front and the top."""
+        return nibabel.apply_orientation(volume, nibabel.io_orientation(self.affine))
 
     @cached_property
     def compressed(self) -> bool:
