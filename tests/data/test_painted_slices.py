@@ -20,7 +20,6 @@ def make_dataset() -> SliceDataset:
     place = torch.linspace(-1, 1, 64)
     disc = place[:, None].square() + place[None].square() < 0.8
     dataset = SliceDataset.__new__(SliceDataset)
-    dataset.augment = None
     dataset.images = (0.3 + 0.2 * torch.rand(6, 1, 64, 64, generator=generator)) * disc
     dataset.masks = torch.zeros(6, 1, 64, 64, dtype=torch.uint8)
     dataset.facts = pd.DataFrame(

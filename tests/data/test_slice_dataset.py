@@ -20,6 +20,7 @@ from monai.transforms import (
 
 from scripts import BUNDLE_ROOT
 from scripts.data import slices
+from scripts.data.augmented_slices import AugmentedSlices
 from scripts.data.preprocessing import NormalizeForegroundd, ResampleInPlaned
 from scripts.data.slices import ExtractSlicesd, MeasureLesiond, SliceDataset
 from scripts.errors import InputError
@@ -117,35 +118,42 @@ def test_normal_leaves_every_slice_with_lesion_out(scans):
     assert normal.facts.index.tolist() == list(range(len(normal)))
 
 
-def test_augmentation_is_for_items_of_training_only(scans):
+def test_a_subset_has_the_slices_that_are_kept(scans):
     plain = SliceDataset(scans, pipeline())
-    flipped = SliceDataset(scans, pipeline(), augment=Compose([RandFlipd("image", prob=1.0, spatial_axis=0)]))
-    assert torch.equal(flipped.images, plain.images)
-    assert torch.equal(flipped[3]["image"], plain.images[3].flip(1))
-    assert torch.equal(flipped[3]["mask"], plain.masks[3])
-    keep = np.arange(len(flipped)) % 2 == 1
-    part = flipped.subset(keep)
+    keep = np.arange(len(plain)) % 2 == 1
+    part = plain.subset(keep)
     assert torch.equal(part[1]["image"], plain.images[3])
     assert part.facts["slice"].tolist() == plain.facts["slice"][keep].tolist()
     assert torch.equal(part.masks, plain.masks[torch.tensor(keep)])
+
+
+def test_augmentation_is_of_items_and_leaves_the_slices_as_they_are(scans):
+    plain = SliceDataset(scans, pipeline())
+    before = plain.images.clone()
+    flipped = AugmentedSlices(plain, Compose([RandFlipd("image", prob=1.0, spatial_axis=0)]))
+    assert torch.equal(flipped[3]["image"], plain.images[3].flip(1))
+    assert {key: flipped[3][key] for key in ("label", "level", "index")} == {
+        key: plain[3][key] for key in ("label", "level", "index")
+    }
+    assert torch.equal(flipped[3]["mask"], plain.masks[3])
+    assert torch.equal(plain.images, before)
     assert len(flipped) == len(plain)
 
 
 def test_augmentation_works_on_plain_tensors_and_ends_with_metadata_as_they_were(scans):
     settings = {"prob": 1.0, "rotate_range": 0.2, "scale_range": 0.1, "padding_mode": "zeros"}
     augment = Compose([RandAffined("image", **settings), RandGaussianNoised("image", prob=1.0)])
-    dataset = SliceDataset(scans, pipeline(), augment=augment)
+    slices = SliceDataset(scans, pipeline())
     augment.set_random_state(0)
-    expected = augment({"image": dataset.images[2]})["image"]
+    expected = augment({"image": slices.images[2]})["image"]
     augment.set_random_state(0)
-    found = dataset[2]["image"]
+    found = AugmentedSlices(slices, augment)[2]["image"]
     assert isinstance(expected, MetaTensor)
     assert type(found) is torch.Tensor
     assert torch.equal(found, expected.as_tensor())
 
-    dataset.augment = Compose([RandAffined("other", **settings)])
     with pytest.raises(RuntimeError, match="applying transform"):
-        dataset[2]
+        AugmentedSlices(slices, Compose([RandAffined("other", **settings)]))[2]
     assert get_track_meta()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
+from monai.data import MetaTensor, PersistentDataset
 from monai.data.utils import pickle_hashing
 from monai.transforms import Compose, MapTransform
 from monai.utils import ensure_tuple
@@ -173,7 +172,6 @@ class SliceDataset(Dataset):
         transform: the volume pipeline, ending in :class:`ExtractSlicesd`.
         cache_dir: folder of the cache; None keeps nothing on disk.
         select: which slices to hold.
-        augment: transform of a single ``{"image": (C, H, W)}`` slice, for training.
         assume_normal: take the slices of scans without a mask as lesion-free (label 0, area unknown).
 
     Raises:
@@ -186,12 +184,10 @@ class SliceDataset(Dataset):
         transform: Compose,
         cache_dir: str | None = None,
         select: str = SliceSelection.ALL,
-        augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         assume_normal: bool = False,
     ) -> None:
         self.data = list(data)
         self.transform = transform
-        self.augment = augment
         self.select = SliceSelection(select)
         self.assume_normal = bool(assume_normal)
         volumes = SliceCache(self.data, transform, cache_dir)
@@ -241,9 +237,8 @@ class SliceDataset(Dataset):
         return len(self.facts)
 
     def subset(self, keep: np.ndarray) -> SliceDataset:
-        """Return the slices where ``keep`` (N,) is True, without augmentation."""
+        """Return the slices where ``keep`` (N,) is True."""
         part = copy.copy(self)
-        part.augment = None
         part.facts = self.facts[keep].reset_index(drop=True)
         index = torch.from_numpy(np.flatnonzero(keep))
         part.images, part.masks = self.images[index], self.masks[index]
@@ -251,29 +246,14 @@ class SliceDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return ``image`` (C, H, W), ``mask`` (1, H, W), ``label`` (-1, 0, 1), ``level`` and ``index``."""
-        item: dict[str, Any] = {"image": self.images[index]}
-        if self.augment is not None:
-            with _without_metadata():
-                item = dict(self.augment(item))
         row = self.facts.iloc[index]
         return {
-            **item,
+            "image": self.images[index],
             "mask": self.masks[index],
             "label": int(row["label"]),
             "level": float(row["level"]),
             "index": index,
         }
-
-
-@contextmanager
-def _without_metadata() -> Iterator[None]:
-    """Let MONAI's transforms keep to plain tensors: the rest is a quarter of an augmentation's time."""
-    tracked = get_track_meta()
-    set_track_meta(False)
-    try:
-        yield
-    finally:
-        set_track_meta(tracked)
 
 
 def _stamp(record: Mapping[str, Any]) -> list[tuple[int, int]]:
