@@ -50,10 +50,11 @@ def start_training(
             workflow_type="train",
             run_id="training",
             logging_file=False,
-            dataset_dir=str(tiny_cohort),
             cache_dir=str(cache),
             output_dir=str(output_dir),
-            **(TINY_VAE if "bayesian_vae.yaml" in more_files else TINY) | overrides,
+            **{"dataset_dir": str(tiny_cohort)}
+            | (TINY_VAE if "bayesian_vae.yaml" in more_files else TINY)
+            | overrides,
         )
         workflow.initialize()
         return workflow

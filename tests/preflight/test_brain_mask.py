@@ -9,10 +9,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from scripts.data.layouts_files import find_brain_masks
 from scripts.errors import InputError
 from scripts.io.digest import file_sha256
 from scripts.preflight.battery import Examination, examine
-from scripts.preflight.brain_mask import find_brain_masks
 from scripts.preflight.report import decide
 from scripts.preflight.rules import Rules
 from tests import people

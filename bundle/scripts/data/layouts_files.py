@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts.data.layouts_names import is_nifti, nifti_stem
+from scripts.data.layouts_names import brain_mask_of, is_nifti, nifti_stem, read_modality
 from scripts.errors import InputError
 
 OUTPUT_MAPS = ("anomaly", "epistemic", "aleatoric", "total_uncertainty", "reconstruction", "mask")
@@ -38,6 +38,17 @@ def list_files(folder: Path) -> list[Path]:
 def list_nifti(folder: Path) -> list[Path]:
     """Return the NIfTI files below ``folder``, sorted, without the maps that inference wrote there."""
     return [path for path in list_files(folder) if is_nifti(path) and not is_output(path)]
+
+
+def find_brain_masks(scan: Path) -> list[Path]:
+    """Return the files beside a scan whose names say that they are its brain mask.
+
+    ``a_t1ce.nii.gz`` has ``a_t1ce_brain_mask.nii.gz`` or ``a_brain_mask.nii.gz``.
+    """
+    stem = nifti_stem(scan)
+    owners = {stem.casefold(), read_modality(stem)[1].casefold()}
+    names = {path: brain_mask_of(path) for path in sorted(scan.parent.iterdir()) if is_nifti(path)}
+    return [path for path, owner in names.items() if owner is not None and owner.casefold() in owners]
 
 
 def is_output(path: Path) -> bool:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from scripts import BUNDLE_ROOT
 from scripts.data.given_scans import name_scan
+from scripts.data.layouts_files import find_brain_masks
 from scripts.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -259,6 +260,7 @@ class SliceDataset(Dataset):
 def _stamp(record: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Return size and time of change of a record's files: what tells a rewritten file from the cached one."""
     paths = [*ensure_tuple(record["image"]), *ensure_tuple(record.get("label", ()))]
+    paths += find_brain_masks(Path(paths[0]))
     return [(Path(path).stat().st_size, Path(path).stat().st_mtime_ns) for path in paths]
 
 

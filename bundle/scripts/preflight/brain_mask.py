@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 
-from scripts.data.layouts_names import brain_mask_of, is_nifti, nifti_stem, read_modality
+from scripts.data.layouts_files import find_brain_masks
+from scripts.data.layouts_names import nifti_stem
 from scripts.preflight.modalities import same_grid
 from scripts.preflight.reading import read_voxels
 from scripts.preflight.report import Level, Report, collect, refuse
@@ -20,17 +20,6 @@ ADULT_ML = (800.0, 2000.0)
 """Volume of an adult's brain; a child's or one with large losses may lie outside."""
 
 Mask = NDArray[np.bool_]
-
-
-def find_brain_masks(scan: Path) -> list[Path]:
-    """Return the files beside a scan whose names say that they are its brain mask.
-
-    ``a_t1ce.nii.gz`` has ``a_t1ce_brain_mask.nii.gz`` or ``a_brain_mask.nii.gz``.
-    """
-    stem = nifti_stem(scan)
-    owners = {stem.casefold(), read_modality(stem)[1].casefold()}
-    names = {path: brain_mask_of(path) for path in sorted(scan.parent.iterdir()) if is_nifti(path)}
-    return [path for path, owner in names.items() if owner is not None and owner.casefold() in owners]
 
 
 def find_mask(scan: ScanHeader) -> Report | ScanHeader:
