@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from scripts import BUNDLE_ROOT
-from scripts.data.patients import apply_aliases, exclude_patients, load_aliases
+from scripts.data.patients import apply_aliases, load_aliases
 from scripts.errors import InputError
 
 SHIPPED = BUNDLE_ROOT / "configs" / "patient_aliases.csv"
@@ -89,10 +89,3 @@ def test_shipped_table_leaves_others_alone():
     aliases = load_aliases(SHIPPED)
     for case in ("BraTS2021_00006", "TCGA_CS_4941_19960909", "TCGA_CS_6667_20011105"):
         assert apply_aliases(case, aliases) == case
-
-
-def test_exclude_patients():
-    scans = [{"case": f"{patient}{n}", "patient": patient} for patient in "abc" for n in (1, 2)]
-    kept = exclude_patients(scans, [{"case": "x", "patient": "b"}])
-    assert [scan["case"] for scan in kept] == ["a1", "a2", "c1", "c2"]
-    assert exclude_patients(scans, []) == scans

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from scripts.data import sources
 from scripts.data.phantom import generate_cohort
 from scripts.errors import InputError
+from scripts.io.split_file import read_split_file, split_patients
 from tests.heads import save_scan
 
 
@@ -99,6 +101,23 @@ def test_only_patients_that_nothing_was_trained_or_chosen_on_are_left(tmp_path, 
     assert sources.unseen_scans([*records[2:], *renamed], split) == records[3:]
     with pytest.raises(InputError, match=r"all 1 are of those in their training .* --test_dir"):
         sources.unseen_scans([twin], split)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new split", "its file"])
+def test_a_patient_whose_volume_stands_under_another_name_too_is_seen_by_both_names(tmp_path, again):
+    """c1 is a copy of c0, so p0 and p1 are one person, whose other scan c2 is trained on as p0's."""
+    records = make_records(tmp_path, count=6)
+    records[1]["image"] = [str(shutil.copy(records[0]["image"][0], tmp_path / "copy.nii.gz"))]
+    records[2]["patient"] = "p1"
+    file = tmp_path / "split.json"
+    split = sources.split_scans(records[:4], str(file), (0.5, 0.5, 0.0), seed=0)
+    if again:
+        split = sources.split_scans(records[:4], str(file), (0.5, 0.5, 0.0), seed=0, make=False)
+    rows = [row for rows in (split.training, split.validation) for row in rows]
+    assert {row["case"]: row["patient"] for row in rows} == {"c0": "p0", "c2": "p0", "c3": "p3"}
+    assert split_patients(read_split_file(file), "training", "validation") == {"p0", "p1", "p3"}
+    other = [record | {"patient": patient} for record, patient in zip(records[4:], ("p1", "p5"), strict=True)]
+    assert sources.unseen_scans(other, split) == other[1:]
 
 
 def test_patients_behind_the_weights_a_training_started_from_are_left_out_too(tmp_path, caplog):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scripts.data.layouts_names import patient_of
@@ -81,16 +81,6 @@ def apply_aliases(case: str, aliases: Mapping[str, str], *names: str) -> str:
     """
     default = patient_of(case)
     return resolve_patient([case, *names, default], aliases) or default
-
-
-def exclude_patients(scans: Sequence[dict], other_scans: Sequence[dict]) -> list[dict]:
-    """Return the scans whose patient has no scan in the other list.
-
-    Both lists must be made with the same table of aliases: hashes cannot find one patient whose
-    scans were registered differently.
-    """
-    others = {scan["patient"] for scan in other_scans}
-    return [scan for scan in scans if scan["patient"] not in others]
 
 
 def _csv_rows(text: str) -> list[tuple[str, str]]:

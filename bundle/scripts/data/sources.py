@@ -60,7 +60,9 @@ def unseen_scans(scans: Sequence[dict], split: Split, run_dir: str | None = None
     if inherited is None:
         logger.warning("%s started from weights of unknown patients; make sure no scan is of one.", run_dir)
     own = hash_scans([*split.training, *split.validation])
-    seen = SeenScans(frozenset(entry.patient for entry in own), frozenset(entry.sha256 for entry in own))
+    people = {entry.patient for entry in own}
+    people |= {name for patient in people for name in split.also.get(patient, ())}
+    seen = SeenScans(frozenset(people), frozenset(entry.sha256 for entry in own))
     seen |= inherited or SeenScans()
     others = hash_scans([record for record in scans if record["patient"] not in seen.patients])
     # A volume that was trained on under another name makes its patient a seen one.

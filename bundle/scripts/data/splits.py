@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.data.patients import exclude_patients, load_aliases
 from scripts.data.splits_assign import assign_patients
 from scripts.data.splits_entries import Entry, check_sides, drop_duplicates, hash_scans, pairs
 from scripts.errors import InputError
 from scripts.io.atomic import write_json
 from scripts.io.split_file import PARTS, VERSION, read_split_file
-
-__all__ = ["Split", "exclude_patients", "load_aliases", "load_or_make_split"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +27,8 @@ class Split:
     training: list[dict]
     validation: list[dict]
     test: list[dict]
+    also: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """Other names of its patients, where two turned out to be one: they share a volume."""
 
 
 def load_or_make_split(
@@ -45,8 +44,8 @@ def load_or_make_split(
     is, with a warning when ``fractions`` or ``seed`` are not those it was made with.
 
     The file is JSON: ``version``, ``seed``, ``fractions``, and for each part a list of ``{"case",
-    "patient", "image_sha256"}``. The hashes are of the wanted modalities' voxels, so another choice of
-    modalities needs another file.
+    "patient", "image_sha256"}``, with ``"also"`` where the patient has other names. The hashes are of the
+    wanted modalities' voxels, so another choice of modalities needs another file.
 
     Args:
         scans: Scan records with aliases applied.
@@ -71,12 +70,10 @@ def load_or_make_split(
         write_json(path, _to_json(sides, fractions, seed))
     by_case = {scan["case"]: scan for scan in scans}
     # With the patients of the entries: those that share a volume are one.
-    return Split(
-        **{
-            part: [{**by_case[entry.case], "patient": entry.patient} for entry in sides[part]]
-            for part in PARTS
-        }
-    )
+    parts = {
+        part: [by_case[entry.case] | {"patient": entry.patient} for entry in sides[part]] for part in PARTS
+    }
+    return Split(**parts, also={entry.patient: entry.also for _, entry in pairs(sides) if entry.also})
 
 
 def _check_scans(scans: Sequence[dict]) -> None:
@@ -157,10 +154,10 @@ def _check_no_more(path: Path, cases: Sequence[str]) -> None:
 
 
 def _to_json(sides: Mapping[str, Sequence[Entry]], fractions: Sequence[float], seed: int) -> dict:
-    lists = {
-        side: [
-            {"case": entry.case, "patient": entry.patient, "image_sha256": entry.sha256} for entry in entries
-        ]
-        for side, entries in sides.items()
-    }
+    lists = {side: [_to_row(entry) for entry in entries] for side, entries in sides.items()}
     return {"version": VERSION, "seed": seed, "fractions": [float(share) for share in fractions], **lists}
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    also = {"also": list(entry.also)} if entry.also else {}
+    return {"case": entry.case, "patient": entry.patient, "image_sha256": entry.sha256, **also}

@@ -26,6 +26,8 @@ class Entry:
     """Content hash (:func:`scripts.data.hashing.content_hash`)."""
     files: str = ""
     """The image files, for error texts."""
+    also: tuple[str, ...] = ()
+    """Other patients who turned out to be this one: they share a volume."""
 
     def __str__(self) -> str:
         return f"case '{self.case}'" + (f", {self.files}" if self.files else "")
@@ -57,7 +59,7 @@ def drop_duplicates(entries: Sequence[Entry], preferred: Collection[str] = ()) -
         preferred: Cases that are kept rather than others; otherwise the first by name is.
 
     Returns:
-        The kept entries, sorted by case.
+        The kept entries, sorted by case, with the names that were dropped.
     """
     kept: dict[str, Entry] = {}
     same_person: dict[str, str] = {}
@@ -69,7 +71,13 @@ def drop_duplicates(entries: Sequence[Entry], preferred: Collection[str] = ()) -
         person, alias = (_leader(same_person, one.patient) for one in (original, entry))
         if person != alias:
             same_person[alias] = person
-    merged = (replace(entry, patient=_leader(same_person, entry.patient)) for entry in kept.values())
+    names: dict[str, set[str]] = {}
+    for alias in same_person:
+        names.setdefault(_leader(same_person, alias), set()).add(alias)
+    merged = []
+    for entry in kept.values():
+        patient = _leader(same_person, entry.patient)
+        merged.append(replace(entry, patient=patient, also=tuple(sorted(names.get(patient, ())))))
     return sorted(merged, key=lambda entry: entry.case)
 
 

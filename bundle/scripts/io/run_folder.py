@@ -56,7 +56,7 @@ def tested_again(split_file: str | Path, seen: SeenScans) -> set[str]:
     return {
         str(row["patient"])
         for row in read_split_file(split_file)["test"]
-        if str(row["patient"]) in seen.patients or str(row["image_sha256"]) in seen.volumes
+        if seen.patients & {row["patient"], *row.get("also", ())} or str(row["image_sha256"]) in seen.volumes
     }
 
 

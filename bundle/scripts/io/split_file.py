@@ -42,8 +42,9 @@ def read_split_file(path: str | Path) -> dict[str, Any]:
 
 
 def split_patients(split: dict[str, Any], *parts: str) -> set[str]:
-    """Return the patients in parts of the content of a split file."""
-    return {str(row["patient"]) for part in parts for row in split[part]}
+    """Return the patients in parts of the content of a split file, by all their names."""
+    rows = [row for part in parts for row in split[part]]
+    return {str(name) for row in rows for name in (row["patient"], *row.get("also", ()))}
 
 
 def split_volumes(split: dict[str, Any], *parts: str) -> set[str]:
