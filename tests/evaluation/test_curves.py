@@ -46,4 +46,9 @@ def test_few_patients_have_no_band_and_one_class_no_curve():
     scores, labels = COHORT[:2]
     few = banded_curve(roc_values, scores, labels, np.zeros(len(scores)), samples=10)
     assert few.low is few.high is None
+    with_lesion = np.isin(COHORT.patients, np.unique(COHORT.patients)[:4])
+    kept = with_lesion | (labels == 0)
+    one_side = banded_curve(roc_values, scores[kept], labels[kept], COHORT.patients[kept], samples=10)
+    assert np.unique(COHORT.patients[kept]).size >= 5
+    assert one_side.low is one_side.high is None
     assert banded_curve(roc_values, scores, 0 * labels, COHORT.patients, samples=10) is None

@@ -12,7 +12,7 @@ from scripts.errors import InputError
 from scripts.evaluation.overlap import count_overlap
 from scripts.evaluation.pixel_counts import count_pixels, region_shares
 from scripts.evaluation.pixel_curves import best_dice, pixel_average_precision, region_overlap
-from scripts.evaluation.pixel_report import evaluate_pixels
+from scripts.evaluation.pixel_report import evaluate_pixels, rank_pixels
 
 
 def make_maps(seed=0, patients=6, slices=3, size=24, steps=None):
@@ -74,6 +74,20 @@ def test_bins_change_figures_by_less_than_their_width():
     )
     for figure in (pixel_average_precision, best_dice, region_overlap):
         assert figure(binned) == pytest.approx(figure(exact), abs=0.01)
+
+
+@pytest.mark.parametrize("lesion_pixels", [1, 4, 100])
+def test_interval_of_few_lesion_pixels_holds_their_figure(lesion_pixels):
+    """All of a small lesion lies in one bin of all pixels, beside normal ones that it is told from."""
+    generator = np.random.default_rng(0)
+    maps = generator.random((6, 100, 100))
+    masks = np.zeros(maps.shape, dtype=np.uint8)
+    masks.reshape(6, -1)[:, :lesion_pixels] = 1
+    maps[masks > 0] += 1
+    row = rank_pixels(maps, masks, np.ones_like(masks), np.arange(6), bootstrap_samples=50)
+    for figure in ("ap_pixel", "dice_oracle", "aupro"):
+        assert row[figure] == pytest.approx(1)
+        assert row[f"{figure}_high"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("figure", [pixel_average_precision, best_dice, region_overlap])

@@ -11,7 +11,7 @@ from scripts.latent.ensemble import Ensemble, load_ensemble, member_path
 from scripts.latent.member import describe_training, load_member
 from scripts.latent.scores import Average, LatentScore, Merge, anomaly_scores, class_log_confidences
 from scripts.networks.clvae import CLVAE, shuffled_order
-from scripts.objectives.class_conditional import kl_to_unit_normal
+from scripts.objectives.elbo import kl_to_unit_normal
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
 LABELS = np.arange(60) % 3

@@ -113,7 +113,10 @@ def test_map_not_larger_than_the_key_grid_is_not_pooled(key_grid):
     assert torch.equal(pooled(image), full(image))
 
 
-@pytest.mark.parametrize(("size", "key_grid", "side"), [(64, 16, 16), (32, 16, 16), (16, 16, 16), (8, 3, 4)])
+@pytest.mark.parametrize(
+    ("size", "key_grid", "side"),
+    [(64, 16, 16), (32, 16, 16), (16, 16, 16), (8, 3, 2), (16, 12, 8), (32, 10, 8)],
+)
 def test_key_grid_is_the_side_of_the_keys(size, key_grid, side):
     layer = make_attention(size=size, key_grid=key_grid)
     assert layer.pool(make_map(size=size)).shape[-2:] == (side, side)

@@ -7,7 +7,8 @@ from torch.distributions import Normal, kl_divergence
 
 from scripts.errors import InputError
 from scripts.networks.clvae import CLVAE
-from scripts.objectives.class_conditional import ClassConditionalLoss, centre_overlap, kl_to_unit_normal
+from scripts.objectives.class_conditional import ClassConditionalLoss, centre_overlap
+from scripts.objectives.elbo import kl_to_unit_normal
 
 
 @pytest.fixture

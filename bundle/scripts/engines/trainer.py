@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from scripts.data.coarse_noise import CORRUPTED
 from scripts.errors import ModelError
 from scripts.networks.backbone import Backbone
-from scripts.objectives.elbo import foreground, gaussian_log_likelihood, kl_to_standard_normal
+from scripts.objectives.elbo import gaussian_log_likelihood, kl_to_unit_normal
 from scripts.objectives.terms import TermsLoss
 from scripts.precision import autocast
 from scripts.uncertainty.decomposition import decompose
@@ -122,7 +122,7 @@ class DrawEvaluator(SupervisedEvaluator):
             pred = mapper.to_maps(image, draws)
             scored = scored_pixels(image, mapper.scores_whole_image)
             likelihood = _likelihood(image, draws)
-            kl = kl_to_standard_normal(draws.latent_mean, draws.latent_log_variance)
+            kl = kl_to_unit_normal(draws.latent_mean, draws.latent_log_variance)
             output: dict[str, torch.Tensor] = {
                 CommonKeys.IMAGE: image,
                 CommonKeys.LABEL: batchdata[CommonKeys.LABEL].to(image.device),
@@ -149,7 +149,7 @@ def _is_better(current: float, best: float) -> bool:
 
 def _likelihood(image: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Return the log likelihood of the head (B,) in nats, mean over the draws."""
-    inside = foreground(image)
+    inside = scored_pixels(image, whole=False)
     each = [
         gaussian_log_likelihood(image, mean, log_variance, inside)
         for mean, log_variance in zip(draws.means, draws.log_variances, strict=True)

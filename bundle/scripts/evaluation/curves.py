@@ -21,7 +21,7 @@ Curve = Callable[[FloatArray, IntArray], FloatArray]
 
 @dataclass(frozen=True)
 class BandedCurve:
-    """A curve over :data:`GRID`, (101,) each; the band is None with fewer than five patients."""
+    """A curve over :data:`GRID`, (101,) each; the band is None with fewer than five patients of a class."""
 
     values: FloatArray
     low: FloatArray | None
@@ -68,11 +68,12 @@ def banded_curve(
     if undefined_reason(classes):
         return None
     middle = curve(values, classes)
-    if np.unique(np.asarray(patients)).size < FEWEST_PATIENTS:
+    people = np.asarray(patients)
+    if min(np.unique(people[classes == side]).size for side in (0, 1)) < FEWEST_PATIENTS:
         return BandedCurve(middle, None, None)
     drawn = [
         curve(values[rows], classes[rows])
-        for rows in resample_patients(patients, samples, seed)
+        for rows in resample_patients(people, samples, seed)
         if not undefined_reason(classes[rows])
     ]
     if 2 * len(drawn) < samples:

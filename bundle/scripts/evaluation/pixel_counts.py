@@ -56,8 +56,8 @@ def count_pixels(
         masks: (N, X, Y), nonzero in a lesion.
         foreground: (N, X, Y), nonzero where a pixel counts.
         patients: (N,) patient of each slice; None takes all as one, whose bins hold one value each.
-        bins: number of bins, of about as many pixels each; None gives every value a bin of its own,
-            which makes the figures exact.
+        bins: how many bins all pixels are cut into, of about as many pixels each, and again the lesion
+            pixels, which may be few; None gives every value a bin of its own, which makes the figures exact.
 
     Raises:
         InputError: shapes differ, no foreground, or a foreground pixel of the maps is not finite.
@@ -66,9 +66,9 @@ def count_pixels(
     people = np.zeros(len(values), dtype=np.int64) if patients is None else np.asarray(patients)
     names, codes = np.unique(people, return_inverse=True)
     where = np.broadcast_to(codes[:, None, None], values.shape)[inside]
-    positions, count = _bin_positions(values[inside], bins)
-    cells = where * count + positions
     is_lesion = lesion[inside]
+    positions, count = _bin_positions(values[inside], is_lesion, bins)
+    cells = where * count + positions
 
     def tally(weights: NDArray) -> FloatArray:
         counts = np.bincount(cells, weights=weights.astype(np.float64), minlength=len(names) * count)
@@ -113,10 +113,14 @@ def region_shares(masks: ArrayLike) -> FloatArray:
     return shares
 
 
-def _bin_positions(values: NDArray[np.float32], bins: int | None) -> tuple[NDArray[np.intp], int]:
+def _bin_positions(
+    values: NDArray[np.float32], is_lesion: NDArray[np.bool_], bins: int | None
+) -> tuple[NDArray[np.intp], int]:
     """Return the bin of each value, 0 holding the highest, and the number of bins."""
     if bins is None:
         edges, positions = np.unique(values, return_inverse=True)
         return len(edges) - 1 - positions, len(edges)
-    edges = np.unique(np.quantile(values, np.arange(1, bins) / bins))
+    shares = np.arange(1, bins) / bins
+    groups = [group for group in (values, values[is_lesion]) if group.size]
+    edges = np.unique(np.concatenate([np.quantile(group, shares) for group in groups]))
     return len(edges) - np.searchsorted(edges, values, side="right"), len(edges) + 1

@@ -123,7 +123,7 @@ def _evaluate_scans(
     scans = scan_table(facts, values, top_slices)
     scans = scans[scans["label"] != -1]
     labels, scores = scans["label"].to_numpy(), scans["score"].to_numpy()
-    missing = _name_missing(labels, "patient")
+    missing = _name_missing(scans.groupby("patient")["label"].max().to_numpy(), "patient")
     statistics: dict[str, Statistic] = {
         "auroc_patient": lambda rows: auroc(scores[rows], labels[rows]),
         "ap_patient": lambda rows: average_precision(scores[rows], labels[rows]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.latent.class_gaussians import ClassGaussians
 from scripts.networks.clvae import CLVAE
-from scripts.objectives.class_conditional import kl_to_unit_normal
+from scripts.objectives.elbo import kl_to_unit_normal
 
 Array = NDArray[np.float64]
 Images = NDArray[np.uint8]

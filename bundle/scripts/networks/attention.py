@@ -27,7 +27,7 @@ class SpatialAttention(nn.Module):
         channels: channels of the feature map, divisible by ``heads``.
         heads: number of attention heads.
         size: side of the feature map, pixels.
-        key_grid: largest side of the grid of keys and values; None for no averaging.
+        key_grid: largest side of the grid of keys and values, which divides ``size``; None for no averaging.
         dropout: dropout rate of the block's output. (Not MONAI's own: its fused path drops at inference too.)
     """
 
@@ -39,7 +39,7 @@ class SpatialAttention(nn.Module):
             raise InputError(
                 f"Expected channels divisible by heads, got {channels} and {heads}; change heads."
             )
-        pool = 1 if key_grid is None else max(1, size // key_grid)
+        pool = 1 if key_grid is None else _smallest_divisor(size, key_grid)
         self.norm = GroupNorm(min(8, channels), channels)
         self.pool: nn.Module = nn.AvgPool2d(pool) if pool > 1 else nn.Identity()
         self.attention = CrossAttentionBlock(channels, heads, qkv_bias=True, use_flash_attention=True)
@@ -101,3 +101,12 @@ def spread_positions(positions: int, count: int) -> torch.Tensor:
     Not every n-th one: n may be the width of a map, and all of them lie in one column then.
     """
     return torch.linspace(0, positions - 1, min(count, positions)).round().long()
+
+
+def _smallest_divisor(size: int, key_grid: int) -> int:
+    """Return the side of the squares that cut ``size`` into at most ``key_grid``, without rest.
+
+    >>> _smallest_divisor(128, 16), _smallest_divisor(8, 3)
+    (8, 4)
+    """
+    return next(side for side in range(1, size + 1) if size % side == 0 and size // side <= key_grid)

@@ -58,7 +58,7 @@ def smallest_angle(points: Points) -> float:
 
 
 def _simplex(count: int, dimension: int) -> Points:
-    """Return the corners of a regular simplex, which any two pairs of see under the same angle."""
+    """Return the corners of a regular simplex, any two of which are seen from 0 under the same angle."""
     if count == 1:
         return np.eye(1, dimension)
     centred = np.eye(count) - 1 / count

@@ -8,14 +8,7 @@ from torch import nn
 
 from scripts.errors import InputError
 from scripts.networks.clvae import CLVAE, CLVAEOutput, Prior
-
-
-def kl_to_unit_normal(mean: torch.Tensor, log_variance: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Return KL(N(mean, exp(log_variance)) || N(centre, I)) in nats, summed over the last dimension.
-
-    0.5 sum(variance + (mean - centre)^2 - 1 - log variance); all arguments broadcast to (..., latent).
-    """
-    return 0.5 * (log_variance.exp() + (mean - centre).square() - 1 - log_variance).sum(dim=-1)
+from scripts.objectives.elbo import kl_to_unit_normal
 
 
 def centre_overlap(centres: torch.Tensor) -> torch.Tensor:

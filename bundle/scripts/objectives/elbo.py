@@ -10,6 +10,7 @@ from monai.utils import CommonKeys
 
 from scripts.objectives.terms import TermsLoss
 from scripts.options import Option
+from scripts.uncertainty.scores import scored_pixels
 
 
 class LikelihoodRegion(Option):
@@ -40,14 +41,14 @@ def gaussian_log_likelihood(
     return density.flatten(1).sum(dim=1)
 
 
-def kl_to_standard_normal(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """Return KL(N(mean, exp(log_variance)) || N(0, I)) in nats, summed over latent dimensions, (B,)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+def kl_to_unit_normal(
+    mean: torch.Tensor, log_variance: torch.Tensor, centre: torch.Tensor | float = 0.0
+) -> torch.Tensor:
+    """Return KL(N(mean, exp(log_variance)) || N(centre, I)) in nats, summed over the last dimension.
 
-
-def foreground(image: torch.Tensor) -> torch.Tensor:
-    """Return the pixels (B, 1, H, W) of a normalised image (B, C, H, W) that are not background."""
-    return (image > 0).any(dim=1, keepdim=True)
+    0.5 sum(variance + (mean - centre)^2 - 1 - log variance); all arguments broadcast to (..., latent).
+    """
+    return 0.5 * (log_variance.exp() + (mean - centre).square() - 1 - log_variance).sum(dim=-1)
 
 
 class NegativeELBO(TermsLoss):
@@ -98,10 +99,10 @@ class NegativeELBO(TermsLoss):
         """
         image = batch[CommonKeys.IMAGE]
         mean, log_variance, latent_mean, latent_log_variance = (one.float() for one in output)
-        region = foreground(image) if self.region is LikelihoodRegion.FOREGROUND else None
+        region = scored_pixels(image, whole=False) if self.region is LikelihoodRegion.FOREGROUND else None
         values = image[0].numel()
         nll = -gaussian_log_likelihood(image, mean, log_variance, region) / values
-        kl = kl_to_standard_normal(latent_mean, latent_log_variance) / values
+        kl = kl_to_unit_normal(latent_mean, latent_log_variance) / values
         return {"reconstruction_loss": nll.mean(), "kl": kl.mean()}
 
     def total(self, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:

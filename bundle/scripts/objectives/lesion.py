@@ -9,8 +9,9 @@ from monai.losses import DiceCELoss
 from monai.utils import CommonKeys
 
 from scripts.data.synthetic_lesions import LESION
-from scripts.objectives.elbo import foreground, gaussian_log_likelihood
+from scripts.objectives.elbo import gaussian_log_likelihood
 from scripts.objectives.terms import TermsLoss
+from scripts.uncertainty.scores import scored_pixels
 
 
 class LesionLoss(TermsLoss):
@@ -44,7 +45,7 @@ class LesionLoss(TermsLoss):
         """
         mean, log_variance, lesion = (one.float() for one in output)
         image = batch[CommonKeys.IMAGE]
-        region = foreground(image)
+        region = scored_pixels(image, whole=False)
         values = (region.sum() * image.shape[1]).clamp(min=1)
         nll = -gaussian_log_likelihood(image, mean, log_variance, region).sum() / values
         return {

@@ -82,7 +82,9 @@ class BrainSliceInferer(Inferer):
             while True:
                 try:
                     return self._run(volume, indices, batch, network, *args, **kwargs)
-                except torch.OutOfMemoryError as error:
+                except RuntimeError as error:
+                    if not _is_out_of_memory(error):
+                        raise
                     batch, device = _smaller(batch, self.batch_size, volume.device, error)
                 volume = volume.to(device)
                 _move(network, device)
@@ -126,9 +128,12 @@ def _slice_distance(inputs: torch.Tensor) -> float:
     return float(torch.linalg.norm(inputs.affine.double().reshape(-1, 4, 4)[0, :3, 2]))
 
 
-def _smaller(
-    batch: int, first: int, device: torch.device, error: torch.OutOfMemoryError
-) -> tuple[int, torch.device]:
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # PyTorch's allocator for the CPU has no error of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _smaller(batch: int, first: int, device: torch.device, error: RuntimeError) -> tuple[int, torch.device]:
     """Return batch size and device of the next attempt when memory was not enough.
 
     Args:

@@ -7,4 +7,4 @@ from scripts.uncertainty.mapper import VAEMapper
 
 
 class UNetMapper(VAEMapper, UNetBackbone):
-    """:class:`VAEMapper` over a U-Net: its draws are all alike, so epistemic variance is 0."""
+    """:class:`VAEMapper` over a U-Net: its draws are alike but for rounding; take one (``samples: 1``)."""
