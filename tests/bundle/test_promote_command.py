@@ -59,10 +59,29 @@ def test_a_promotion_that_fails_leaves_everything_as_it_was(
 ) -> None:
     models, options = promoted
     before = {path.name: file_sha256(path) for path in models.iterdir()}
-    failed = commands.run(*options, "--replace=true", "--run#0#calibration#pixel_quantile=99")
+    failed = commands.run(*options, "--replace=true", "--run#1#calibration#pixel_quantile=99")
     assert failed.code == 2
     assert "strictly between 0 and 1, got 99" in failed.error
     assert {path.name: file_sha256(path) for path in models.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--seed=7", "expected a run trained with seed 7, found one with 0"),
+        ("--learning_rate=0.5", "expected a run trained with learning_rate 0.5"),
+        ("--split_file=none.json", "Expected the split that the weights were trained with in 'none.json'"),
+    ],
+)
+def test_a_run_is_not_shipped_under_other_settings_or_without_its_split(
+    promoted: tuple[Path, list[str]], commands: WarmCommands, given: str, words: str
+) -> None:
+    models, options = promoted
+    before = file_sha256(models / "provenance.json")
+    refused = commands.run(*options, "--replace=true", given)
+    assert refused.code == 2
+    assert words in refused.error
+    assert file_sha256(models / "provenance.json") == before
 
 
 def test_weights_are_replaced_only_when_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -102,6 +103,18 @@ def test_evaluation_on_another_set_leaves_out_patients_that_were_trained_on(
     expected = json.loads((folder / "metrics.json").read_text())
     assert {row["dataset"] for row in rows} == {f"other from {tiny_cohort.name}"}
     assert [row | {"dataset": None} for row in rows] == [row | {"dataset": None} for row in expected]
+
+
+def test_evaluation_looks_at_the_training_of_the_weights_that_are_given(
+    commands: WarmCommands, tiny_run: tuple[Path, Ended], tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    shutil.copy(tiny_run[0] / "model.pt", tmp_path)
+    state = torch.load(tiny_run[0] / "resume.pt", weights_only=True)
+    torch.save(state | {"fingerprint": state["fingerprint"] | {"seed": 5}}, tmp_path / "resume.pt")
+    options = ["--config_file", EVALUATION, *tiny_options, f"--output_dir={tiny_run[0]}"]
+    ended = commands.run("run", "evaluating", *options, f"--weights={tmp_path / 'model.pt'}")
+    assert ended.code == 2
+    assert f"{tmp_path}: expected a run trained with seed 0, found one with 5" in ended.error
 
 
 def test_scores_that_an_evaluation_no_longer_has_leave_the_results_file(

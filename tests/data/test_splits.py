@@ -319,6 +319,11 @@ def duplicate(scans, of, name, patient=None):
 
 
 @pytest.mark.case(39)
+def test_a_split_knows_the_seed_of_its_file(scans, tmp_path):
+    assert load_or_make_split(scans, tmp_path / "split.json", seed=3).seed == 3
+    assert load_or_make_split(scans, tmp_path / "split.json", seed=0).seed == 3
+
+
 def test_one_volume_twice_counts_once(scans, tmp_path, caplog):
     path = tmp_path / "split.json"
     both = [*scans, duplicate(scans, 0, "zz")]

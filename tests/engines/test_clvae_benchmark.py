@@ -167,7 +167,6 @@ def test_every_unit_is_a_nested_run_of_mlflow(tmp_path):
 
     tracker = BenchmarkTracker(str(tmp_path), "experiment")
     make_benchmark(tmp_path, tracker=tracker, members=1).run()
-    tracker.finish()
     client = MlflowClient(tracker.uri)
     experiment = client.get_experiment_by_name("experiment")
     runs = client.search_runs([experiment.experiment_id])

@@ -37,13 +37,6 @@ def test_seed_decides_the_weights() -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
-def test_threads_are_set_only_when_given() -> None:
-    session.start([], threads=1)
-    assert torch.get_num_threads() == 1
-    session.start([])
-    assert torch.get_num_threads() == 1
-
-
 def test_mlflow_that_is_loaded_looks_again_whether_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     telemetry = SimpleNamespace(

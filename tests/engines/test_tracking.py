@@ -155,13 +155,14 @@ def test_files_that_exist_are_logged_at_the_end(tmp_path: Path) -> None:
     assert [args[1] for args, _ in store.named("log_artifact")] == [str(tmp_path / "model.pt")]
 
 
+@pytest.mark.parametrize("broken", ["create_run", "get_metric_history"])
 def test_server_that_fails_at_the_start_is_replaced_by_the_folder(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
     store = Store("http://name:secret@server")
-    store.broken.add("create_run")
+    store.broken.add(broken)
     tracker, first = start(tmp_path, store)
-    assert "MLflow at http://name:***@server fails (create_run is broken)" in caplog.text
+    assert f"MLflow at http://name:***@server fails ({broken} is broken)" in caplog.text
     assert tracker.client.tracking_uri == f"sqlite:///{tmp_path / 'mlruns.db'}"
     assert first.client is tracker.client
     assert "secret" not in (tmp_path / RUN_FILE).read_text()

@@ -31,6 +31,11 @@ def test_a_value_out_of_range_is_refused_by_its_key(key: str, value: float, word
         check_ranges({"other": -1, key: value})
 
 
+@pytest.mark.parametrize(("key", "value"), [("heads", 0), ("alpha", 0), ("alpha", 1), ("slice_smoothing", 0)])
+def test_an_end_of_a_range_is_in_it(key: str, value: float) -> None:
+    check_ranges({key: value})
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_configs_own_values_are_in_range(name: str) -> None:
     check_ranges(ConfigParser.load_config_file(str(BUNDLE / "configs" / name)))

@@ -169,6 +169,8 @@ def test_dropout_acts_in_training_only():
 
 
 def test_channels_that_heads_do_not_divide_are_refused():
+    with pytest.raises(InputError, match="divisible by heads, got 32 and 0"):
+        make_attention(channels=32, heads=0)
     with pytest.raises(InputError, match="divisible by heads, got 30 and 8"):
         SpatialAttention(30, 8, 8)
 

@@ -27,6 +27,8 @@ class Split:
     training: list[dict]
     validation: list[dict]
     test: list[dict]
+    seed: int = 0
+    """That it was drawn with, as its file says."""
     also: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     """Other names of its patients, where two turned out to be one: they share a volume."""
 
@@ -62,6 +64,7 @@ def load_or_make_split(
     _check_scans(scans)
     content = read_split_file(path) if path.exists() else None
     entries = hash_scans(scans)
+    drawn_with = seed if content is None else int(content["seed"])
     if content is not None:
         sides = _fit(path, content, entries)
         _warn_of_other_settings(path, content, fractions, seed)
@@ -73,7 +76,8 @@ def load_or_make_split(
     parts = {
         part: [by_case[entry.case] | {"patient": entry.patient} for entry in sides[part]] for part in PARTS
     }
-    return Split(**parts, also={entry.patient: entry.also for _, entry in pairs(sides) if entry.also})
+    also = {entry.patient: entry.also for _, entry in pairs(sides) if entry.also}
+    return Split(**parts, seed=drawn_with, also=also)
 
 
 def _check_scans(scans: Sequence[dict]) -> None:

@@ -77,6 +77,8 @@ class Benchmark:
                 self._record(unit, result, new=True)
                 bar.set_postfix_str(unit.name)
                 bar.update()
+        if self.tracker is not None:
+            self.tracker.finish()
 
     def path(self, unit: Unit) -> Path:
         """Return the file of a unit that is done."""

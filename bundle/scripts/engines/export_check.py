@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai.utils import CommonKeys
 
 from scripts import BUNDLE_ROOT
+from scripts.data.profile import spread_slices
 from scripts.data.slices import brain_slices
 from scripts.errors import InputError, ModelError, install_error_hook
 from scripts.io.exports import open_export
@@ -96,8 +97,8 @@ def compare(network: torch.nn.Module, path: str | Path, slices: torch.Tensor, ba
 def _some_slices(image: torch.Tensor) -> torch.Tensor:
     """Return at most 16 evenly spread brain slices (N, C, H, W) of a preprocessed scan (C, X, Y, Z)."""
     volume = torch.as_tensor(image).as_subclass(torch.Tensor)
-    indices = torch.from_numpy(brain_slices(volume.numpy()))
-    chosen = indices[:: max(1, len(indices) // SLICES)][:SLICES]
+    indices = brain_slices(volume.numpy())
+    chosen = torch.from_numpy(indices[spread_slices(len(indices), SLICES)])
     return volume[..., chosen].permute(3, 0, 1, 2).contiguous()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,7 @@ class NestedRuns:
         """
         if not _has_mlflow or self.uri == "":
             return
-        try:
-            self._log(name, parameters, metrics)
-        except Exception as error:  # whatever it is, it may not end hours of training
-            logger.warning("MLflow fails (%s); going on without it.", " ".join(str(error).split())[:200])
-            self.uri = ""
+        self._attempt(partial(self._log, name, parameters, metrics))
 
     def _log(self, name: str, parameters: Mapping[str, object], metrics: Mapping[str, float | None]) -> None:
         if self.client is None:
@@ -69,4 +66,11 @@ class NestedRuns:
     def finish(self) -> None:
         """Close the command's run."""
         if self.client is not None and self.uri:
-            self.client.set_terminated(self.parent)
+            self._attempt(partial(self.client.set_terminated, self.parent))
+
+    def _attempt(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # whatever it is, it may not end hours of training
+            logger.warning("MLflow fails (%s); going on without it.", " ".join(str(error).split())[:200])
+            self.uri = ""

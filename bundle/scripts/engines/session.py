@@ -16,13 +16,12 @@ from scripts.engines.value_ranges import check_ranges
 from scripts.errors import InputError, ResourceError, install_error_hook
 
 
-def start(config_files: Sequence[str], seed: int | None = None, threads: int | None = None) -> None:
+def start(config_files: Sequence[str], seed: int | None = None) -> None:
     """Begin a command-line run; the first entry of every config's ``initialize``.
 
     Args:
         config_files: names of the config files the run is made of, for the check of keys.
         seed: seed of the global generators (weights are drawn from it); None leaves them.
-        threads: CPU threads of PyTorch; None leaves its own choice.
 
     Raises:
         InputError: a key that nothing reads, or a value of another type or out of range.
@@ -39,8 +38,6 @@ def start(config_files: Sequence[str], seed: int | None = None, threads: int | N
         check_ranges(workflow.parser.get())
     if seed is not None:
         set_determinism(seed)
-    if threads is not None:
-        torch.set_num_threads(threads)
     logging.captureWarnings(True)
 
 

@@ -80,8 +80,6 @@ class RunTracker:
             handler.epoch_logger = _log_nothing
         # Only the training's: the row of an epoch has the figures of its validation too.
         first.epoch_logger = self._log_epochs
-        logged = first.client.get_metric_history(self.run_id, "train_loss")
-        self.logged_epoch = max((one.step for one in logged), default=0)
         self._log_parameters(run.data.params)
         # MONAI writes the config there; the path it gives its own handler is none when --output_dir is given.
         for path in sorted(self.folder.glob("config_*.json"))[-1:]:
@@ -107,6 +105,8 @@ class RunTracker:
             run = client.create_run(experiment.experiment_id, run_name=name)
             identity = {"tracking_uri": _public(client.tracking_uri), "run_id": run.info.run_id}
             write_json(self.folder / RUN_FILE, {**identity, "run_name": name})
+        logged = client.get_metric_history(run.info.run_id, "train_loss")
+        self.logged_epoch = max((one.step for one in logged), default=0)
         return run
 
     def _previous(self, client: Any) -> Any:  # noqa: ANN401 - of MLflow, which is optional

@@ -24,9 +24,9 @@ RATE = Range("a share from 0 to below 1", lambda value: 0 <= value < 1)
 
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("epochs", "batch_size", "val_interval", "early_stopping_patience", "patience"), COUNT),
-    **dict.fromkeys(("samples", "members", "heads", "latent_size", "top_slices", "bootstrap_samples"), COUNT),
+    **dict.fromkeys(("samples", "members", "latent_size", "top_slices", "bootstrap_samples"), COUNT),
     **dict.fromkeys(("field_of_view", "learning_rate", "radius"), POSITIVE),
-    **dict.fromkeys(("weight_decay", "slice_smoothing", "dice_weight", "repulsion"), NOT_NEGATIVE),
+    **dict.fromkeys(("heads", "weight_decay", "slice_smoothing", "dice_weight", "repulsion"), NOT_NEGATIVE),
     **dict.fromkeys(("reconstruction_weight", "beta_start", "beta_end", "noise_deviation"), NOT_NEGATIVE),
     **dict.fromkeys(("alpha", "level_evenness", "stripped_share", "lesion_share"), SHARE),
     **dict.fromkeys(("slice_quantile", "pixel_quantile", "scope_level"), INNER_SHARE),

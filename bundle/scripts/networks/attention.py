@@ -35,7 +35,7 @@ class SpatialAttention(nn.Module):
         self, channels: int, heads: int, size: int, key_grid: int | None = None, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if channels % heads:
+        if heads < 1 or channels % heads:
             raise InputError(
                 f"Expected channels divisible by heads, got {channels} and {heads}; change heads."
             )
