@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,18 @@ def test_a_run_is_not_shipped_under_other_settings_or_without_its_split(
     assert refused.code == 2
     assert words in refused.error
     assert file_sha256(models / "provenance.json") == before
+
+
+def test_a_run_on_scans_that_were_read_otherwise_is_not_shipped(
+    promoted: tuple[Path, list[str]], commands: WarmCommands, tiny_run: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run[0], tmp_path / "run"))
+    state = torch.load(run / "resume.pt", weights_only=True)
+    rules = {"rules": {"brain_mask": "apply"}}
+    torch.save(state | {"fingerprint": state["fingerprint"] | rules}, run / "resume.pt")
+    refused = commands.run(*promoted[1], "--replace=true", f"--output_dir={run}")
+    assert refused.code == 2
+    assert "found one with {'brain_mask': 'apply'}" in refused.error
 
 
 def test_weights_are_replaced_only_when_told(
